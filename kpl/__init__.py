@@ -1,0 +1,1 @@
+"""3D faces from three photographs: what the notebooks share."""

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
 
 from kpl.errors import BadInput
 
@@ -44,6 +47,23 @@ def read_json(path: str | Path) -> Any:
         raise BadInput(f"{path} is missing: run the stage that writes it again.") from None
     except ValueError as error:
         raise BadInput(f"{path} is not valid JSON ({error}): delete it and run its stage again.") from None
+
+
+def write_npz(path: str | Path, **arrays: np.ndarray) -> None:
+    """Write named arrays as one npz file, atomically."""
+    with atomic(path) as temporary:
+        np.savez(temporary, **arrays)
+
+
+def read_npz(path: str | Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Read the named arrays of an npz file, running no code. Raises BadInput if it, or an array, is missing or damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in names}
+    except FileNotFoundError:
+        raise BadInput(f"{path} is missing: run the stage that writes it.") from None
+    except (KeyError, ValueError, EOFError, BadZipFile) as error:
+        raise BadInput(f"{path} is damaged ({error}): delete it and run its stage again.") from None
 
 
 def checksum(*parts: Any) -> str:

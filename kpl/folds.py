@@ -21,7 +21,7 @@ def load_or_make(file: Path, subjects: np.ndarray, folds: int, seed: int) -> np.
         if len(set(subjects)) < folds:
             raise BadInput(f"{len(set(subjects))} subjects cannot make {folds} folds: ask for fewer folds or add captures.")
         _save(file, subjects, folds, seed)
-    table = _read(file)
+    table = read(file)
     if table["fold"].max() + 1 != folds:
         raise BadInput(f"{file} holds {table['fold'].max() + 1} folds, not {folds}: ask for as many, or use another runs folder.")
     unknown = sorted(set(subjects) - set(table["subject"]))
@@ -39,7 +39,10 @@ def _save(file: Path, subjects: np.ndarray, folds: int, seed: int) -> None:
         pd.DataFrame({"subject": subjects, "fold": fold}).drop_duplicates().to_csv(temporary, index=False)
 
 
-def _read(file: Path) -> pd.DataFrame:
+def read(file: Path) -> pd.DataFrame:
+    """The saved table, columns subject and fold. Raises BadInput if there is none or it is damaged."""
+    if not file.exists():
+        raise BadInput(f"{file} is missing: train a fold first (02_train_fold).")
     try:
         table = pd.read_csv(file, dtype={"subject": str, "fold": int})
         whole = list(table.columns) == ["subject", "fold"] and table["subject"].is_unique and len(table)

@@ -1,0 +1,110 @@
+"""Backbones from timm (Wightman, Apache-2.0) as feature extractors, under the competition's short names."""
+
+import logging
+import socket
+
+import timm
+import torch
+from huggingface_hub import try_to_load_from_cache
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from kpl.errors import BadInput
+
+# The third-placed team's backbones, transformers and a modern convnet, and small ones for a CPU.
+BACKBONES = {
+    "effb0": "tf_efficientnet_b0.ns_jft_in1k",
+    "effb3": "tf_efficientnet_b3.ns_jft_in1k",
+    "effb4": "tf_efficientnet_b4.ns_jft_in1k",
+    "effb5": "tf_efficientnet_b5.ns_jft_in1k",
+    "effb6": "tf_efficientnet_b6.ns_jft_in1k",
+    "seresnet152d": "seresnet152d.ra2_in1k",
+    "resnest200e": "resnest200e.in1k",
+    "resnet200d": "resnet200d.ra2_in1k",
+    "vit_small": "vit_small_patch16_224.augreg_in21k_ft_in1k",
+    "swin_tiny": "swin_tiny_patch4_window7_224.ms_in1k",
+    "convnext_tiny": "convnext_tiny.fb_in22k_ft_in1k",
+    "resnet10t": "resnet10t.c3_in1k",
+    "resnet18": "resnet18.a1_in1k",
+    "mobilenetv3": "mobilenetv3_small_100.lamb_in1k",
+}
+FINEST_STRIDE = 4  # finer feature maps cost much and carry little
+HUB = ("huggingface.co", 443)
+
+
+class Backbone(nn.Module):
+    """A timm feature extractor that takes RGB in 0..1 and gives NCHW levels, the coarsest last."""
+
+    def __init__(self, model: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        super().__init__()
+        self.model = model
+        self.channels_last = getattr(model, "output_fmt", "NCHW") == "NHWC"
+        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
+
+    def forward(self, pixels: Tensor) -> list[Tensor]:
+        """(B, 3, S, S) -> levels of (B, C, H, W)."""
+        levels = self.model((pixels - self.mean) / self.std)
+        return [level.permute(0, 3, 1, 2) for level in levels] if self.channels_last else list(levels)
+
+
+def create(name: str, image_size: int, pretrained: bool) -> tuple[Backbone, list[int]]:
+    """The backbone called `name` and the channels of its levels. Raises BadInput for an unknown name or a size that the
+    model cannot take."""
+    model_name = timm_name(name)
+    config = timm.get_pretrained_cfg(model_name)
+    fixed_size = {"img_size": image_size} if config is not None and config.fixed_input_size else {}
+    try:
+        probe = timm.create_model(model_name, features_only=True, **fixed_size)
+        strides = probe.feature_info.reduction()
+        indices = [i for i, stride in enumerate(strides) if stride >= FINEST_STRIDE]
+        if len(indices) < len(strides):
+            probe = None
+        if pretrained or probe is None:
+            probe = timm.create_model(model_name, features_only=True, out_indices=indices, pretrained=pretrained,
+                                      **fixed_size)
+    except (AssertionError, RuntimeError, AttributeError) as error:
+        raise BadInput(f"backbone {name!r} cannot be used at {image_size} px as a feature extractor ({error}): "
+                       "choose another size or backbone.") from error
+    default = probe.default_cfg if hasattr(probe, "default_cfg") else config.to_dict()
+    return Backbone(probe, default["mean"], default["std"]), probe.feature_info.channels()
+
+
+def timm_name(name: str) -> str:
+    """The timm model behind a short name; a timm name stands for itself. Raises BadInput for an unknown one."""
+    model_name = BACKBONES.get(name, name)
+    if not timm.is_model(model_name):
+        raise BadInput(f"unknown backbone {name!r}: the short names are {', '.join(BACKBONES)}; "
+                       "any model of timm.list_models() works too.")
+    return model_name
+
+
+def published_weights_at_hand(name: str) -> bool:
+    """Whether timm's published weights can be loaded: cached, or the hub answers. Says so in one line if not."""
+    config = timm.get_pretrained_cfg(timm_name(name))
+    if config is None or not config.has_weights:
+        logging.getLogger("kpl").warning("timm publishes no weights for %s: it starts from scratch.", name)
+        return False
+    if config.hf_hub_id and isinstance(try_to_load_from_cache(config.hf_hub_id, "model.safetensors"), str):
+        return True
+    try:  # asking the hub client itself takes most of a minute to give up
+        socket.create_connection(HUB, timeout=3).close()
+        return True
+    except OSError:
+        logging.getLogger("kpl").warning("the weights' hub cannot be reached: %s starts from scratch.", name)
+        return False
+
+
+def load_weights(network: nn.Module, file: str) -> None:
+    """Load a safetensors file into `network`. Raises BadInput that names the first layers that do not fit."""
+    try:
+        found = load_file(file)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise BadInput(f"{file} is not a safetensors file that can be read ({error}): give another weights file.") from error
+    expected = network.state_dict()
+    wrong = [key for key in expected if key not in found or found[key].shape != expected[key].shape]
+    wrong += [key for key in found if key not in expected]
+    if wrong:
+        raise BadInput(f"{file} does not fit this network in {len(wrong)} layers, first {', '.join(wrong[:3])}: "
+                       "give weights of the same backbone, fusion and head.")
+    network.load_state_dict(found)

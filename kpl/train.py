@@ -1,0 +1,183 @@
+"""One network, one image size, one fold: train it, resume it, keep what it found."""
+
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import save_file
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from kpl import backbones, folds, score
+from kpl.config import TrainFold, difference, path
+from kpl.errors import BadInput
+from kpl.faces import FaceStore
+from kpl.files import atomic, read_json, write_json
+from kpl.losses import LOSSES, points2d_loss
+from kpl.networks import FaceNetwork
+from kpl.predict import predict_rows
+from kpl.views import EpochSampler, Views
+
+log = logging.getLogger("kpl")
+MAY_CHANGE = ("faces", "runs", "workers")  # parameters that do not change what a run finds
+MAX_GRADIENT_NORM = 5.0
+
+
+def train_fold(config: TrainFold, store: FaceStore) -> pd.DataFrame:
+    """Train one fold and write its run folder: weights.safetensors, config.json, history.csv, predictions.npz, done.json.
+
+    Killed and started again, it goes on after the last finished epoch with the same result; finished, it returns at
+    once. Returns the history, one row an epoch. Raises BadInput if the folder holds a run with other settings, or the
+    settings cannot be used.
+    """
+    folder = config.run_folder
+    settings = asdict(replace(config, faces="", runs="", workers=0)) | {"store": store.fingerprint}
+    held_out = hold_out(config, store)
+    if (folder / "config.json").exists():
+        _refuse_other_run(config, settings, folder)
+    else:
+        write_json(folder / "config.json", settings)
+    if (folder / "done.json").exists():
+        return pd.read_csv(folder / "history.csv")
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    known = store.known
+    shapes = store.points3d[known & ~held_out]
+    torch.manual_seed(config.seed)
+    network = build(config, shapes, pretrained=_start_from_published(config, folder)).to(device)
+    if config.weights not in ("auto", "none"):
+        backbones.load_weights(network, str(path(config.weights)))
+    history = _epochs(config, store, network, np.flatnonzero(known & ~held_out), np.flatnonzero(known & held_out), folder)
+    _save_results(folder, network, store, held_out, history)
+    (folder / "checkpoint.pt").unlink(missing_ok=True)
+    return history
+
+
+def hold_out(config: TrainFold, store: FaceStore) -> np.ndarray:
+    """(N,) whether a sample with truth belongs to the fold that is held out. Folds are read from <runs>/folds.csv."""
+    if not 0 <= config.fold < config.folds:
+        raise BadInput(f"fold {config.fold} is not one of the {config.folds} folds: they count from 0.")
+    known = store.known
+    fold = np.full(len(known), -1)
+    subjects = store.table["subject"].to_numpy()[known]
+    fold[known] = folds.load_or_make(path(config.runs) / "folds.csv", subjects, config.folds, config.seed)
+    return fold == config.fold
+
+
+def build(config: TrainFold, shapes: np.ndarray, pretrained: bool = False) -> FaceNetwork:
+    """The network of a config; its residuals are in units of the spread of `shapes` (N, 106, 3), per coordinate."""
+    mean, scale = torch.from_numpy(shapes.mean(axis=0)), torch.from_numpy(shapes.std(axis=0) + 1e-4)
+    return FaceNetwork(config.backbone, config.image_size, config.fusion, config.share, config.head, config.dropout,
+                       mean, scale, pretrained)
+
+
+def _epochs(config: TrainFold, store: FaceStore, network: FaceNetwork, train_rows: np.ndarray, held_out_rows: np.ndarray,
+            folder: Path) -> pd.DataFrame:
+    """The epoch loop. Updates `network`, returns the history."""
+    if config.loss not in LOSSES:
+        raise BadInput(f"unknown loss {config.loss!r}: the known ones are {', '.join(LOSSES)}.")
+    device = network.shape_mean.device
+    half = torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float16
+    steps = -(-len(train_rows) // config.batch_size)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+    # Stepped once a batch: whole numbers, so that the curve does not drift over long runs.
+    schedule = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=-(-steps * config.epochs // config.cycles))
+    scaler = torch.amp.GradScaler(device.type, enabled=device.type == "cuda" and half == torch.float16)
+    parts = {"network": network, "optimizer": optimizer, "schedule": schedule, "scaler": scaler}
+    history = _resume(folder, parts, device)
+    views = Views(store, config.image_size, config.augment, config.seed)
+    label = f"{config.run_name} fold {config.fold}"
+    for epoch in range(len(history), config.epochs):
+        started = time.perf_counter()
+        # Dropout's draws start afresh each epoch, so a resumed run continues exactly where the killed one stood.
+        torch.manual_seed(1_000_003 * config.seed + epoch)
+        network.train()
+        losses = []
+        for batch in _batches(views, EpochSampler(train_rows, epoch, config.seed), config, label, epoch):
+            pixels, points3d, points2d = (tensor.to(device, non_blocking=True) for tensor in batch)
+            with torch.autocast(device.type, half, enabled=device.type == "cuda"):
+                answer = network(pixels)
+            scale = network.shape_scale
+            loss = LOSSES[config.loss](answer.points3d / scale, points3d / scale)
+            if answer.points2d is not None:
+                loss = loss + config.points2d * points2d_loss(answer.points2d, points2d)
+            optimizer.zero_grad(set_to_none=True)
+            scaler.scale(loss).backward()
+            scaler.unscale_(optimizer)
+            torch.nn.utils.clip_grad_norm_(network.parameters(), MAX_GRADIENT_NORM)
+            scaler.step(optimizer)
+            scaler.update()
+            schedule.step()
+            losses.append(loss.detach())
+        train_loss = torch.stack(losses).mean().item()
+        if not np.isfinite(train_loss):
+            raise BadInput(f"{label}: the loss is {train_loss} in epoch {epoch + 1}: lower lr={config.lr}, then start again.")
+        pred = predict_rows(network, store, config.image_size, held_out_rows, config.batch_size)
+        errors = score.nme(pred, store.points3d[held_out_rows])
+        history.append({"epoch": epoch + 1, "loss": train_loss, "nme": float(errors.mean()), "auc": score.auc(errors),
+                        "lr": schedule.get_last_lr()[0], "seconds": time.perf_counter() - started})
+        _checkpoint(folder, parts, history)
+        print(f"{label}: epoch {epoch + 1}/{config.epochs}, loss {train_loss:.3f}, hold-out NME {errors.mean():.4f}, "
+              f"{history[-1]['seconds']:.0f} s", flush=True)
+    return pd.DataFrame(history)
+
+
+def _batches(views: Views, sampler: EpochSampler, config: TrainFold, label: str, epoch: int) -> Iterator[list[torch.Tensor]]:
+    loader = DataLoader(views, config.batch_size, sampler=sampler, num_workers=config.workers,
+                        pin_memory=torch.cuda.is_available())
+    return tqdm(loader, f"{label}, epoch {epoch + 1}/{config.epochs}", leave=False, delay=5)
+
+
+def _checkpoint(folder: Path, parts: dict, history: list[dict]) -> None:
+    states = {name: part.state_dict() for name, part in parts.items()}
+    with atomic(folder / "checkpoint.pt") as temporary:
+        torch.save(states | {"history": history}, temporary)
+
+
+def _resume(folder: Path, parts: dict, device: torch.device) -> list[dict]:
+    """Bring `parts` to where a killed run's checkpoint stands; the history until then, [] without a checkpoint."""
+    file = folder / "checkpoint.pt"
+    if not file.exists():
+        return []
+    try:
+        states = torch.load(file, map_location=device, weights_only=True)
+    except Exception as error:  # whatever a damaged file makes the reader raise
+        log.warning("%s cannot be read (%s): this fold starts again from its first epoch.", file, error)
+        return []
+    for name, part in parts.items():
+        part.load_state_dict(states[name])
+    log.warning("%s: going on after epoch %d.", folder, len(states["history"]))
+    return states["history"]
+
+
+def _refuse_other_run(config: TrainFold, settings: dict, folder: Path) -> None:
+    saved = read_json(folder / "config.json")
+    other = difference(config, saved, ignore=MAY_CHANGE)
+    if not other and saved.get("store") != settings["store"]:
+        other = "other faces"
+    if other:
+        raise BadInput(f"{folder} holds a run with {other}: give this one another name, or delete that folder.")
+
+
+def _start_from_published(config: TrainFold, folder: Path) -> bool:
+    fresh = config.weights == "auto" and not (folder / "checkpoint.pt").exists()
+    return fresh and backbones.published_weights_at_hand(config.backbone)
+
+
+def _save_results(folder: Path, network: FaceNetwork, store: FaceStore, held_out: np.ndarray, history: pd.DataFrame) -> None:
+    config = read_json(folder / "config.json")
+    rows = np.concatenate([np.flatnonzero(held_out), np.flatnonzero(~store.known)])
+    points = predict_rows(network, store, config["image_size"], rows, config["batch_size"])
+    with atomic(folder / "predictions.npz") as temporary:
+        np.savez_compressed(temporary, samples=store.table["sample"].to_numpy(dtype=str)[rows],
+                            split=np.where(held_out[rows], "oof", "test"), points=points.astype(np.float32))
+    with atomic(folder / "weights.safetensors") as temporary:
+        save_file({name: value.cpu().contiguous() for name, value in network.state_dict().items()}, temporary)
+    with atomic(folder / "history.csv") as temporary:
+        history.to_csv(temporary, index=False)
+    write_json(folder / "done.json", {"epochs": len(history), "nme": history["nme"].iloc[-1]})

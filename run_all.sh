@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# The whole job: ./run_all.sh       the tests: ./run_all.sh test       JupyterLab: ./run_all.sh lab
+# Makes .venv with the pinned requirements first, and again only when requirements.txt changes.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+
+find_python() {
+  local candidate
+  for candidate in "${PYTHON:-python3.11}" python3 python3.12 python3.13; do
+    if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+      echo "$candidate"; return
+    fi
+  done
+  echo "run_all.sh: Python 3.11 or newer was not found: install it, or set PYTHON to its path." >&2
+  exit 1
+}
+
+make_environment() {
+  local python marker="$here/.venv/.complete" wanted
+  wanted="$here $(cksum <"$here/requirements.txt") $(cksum <"$here/pyproject.toml")"
+  [[ -f $marker && $(<"$marker") == "$wanted" ]] && return
+  python=$(find_python)
+  echo "== environment: installing requirements.txt into .venv (some minutes, 7 GB)"
+  rm -f "$marker"
+  "$here/.venv/bin/python" -c 'import pip' 2>/dev/null || "$python" -m venv --clear "$here/.venv"
+  "$here/.venv/bin/python" -m pip install --disable-pip-version-check --quiet --progress-bar on \
+    -r "$here/requirements.txt" \
+    || { echo "run_all.sh: the installation failed: see pip's message above; run again when it is mended." >&2; exit 1; }
+  "$here/.venv/bin/python" -m pip install --disable-pip-version-check --quiet --no-deps -e "$here"
+  echo "$wanted" >"$marker"
+}
+
+case "${1:-}" in
+  -h | --help) exec "$(find_python)" "$here/notebooks/run_all.py" --help ;;
+esac
+make_environment
+export PATH="$here/.venv/bin:$PATH"
+case "${1:-}" in
+  test) cd "$here" && exec python -m pytest "${@:2}" ;;
+  lab) cd "$here" && exec jupyter lab --notebook-dir="$here" "${@:2}" ;;
+  *) exec python "$here/notebooks/run_all.py" "$@" ;;
+esac

@@ -91,6 +91,11 @@ for _package in ("numpy.core", "numpy._core"):  # numpy 1 and 2
                (f"{_package}.numeric", "_frombuffer"): _from_buffer}
 
 
+# What a damaged pickle makes the unpickler raise: nearly anything.
+_DAMAGE = (pickle.PickleError, ArithmeticError, AttributeError, EOFError, ImportError, LookupError, MemoryError,
+           RuntimeError, TypeError, ValueError)
+
+
 class _Unpickler(pickle.Unpickler):
     def __init__(self, file: Any, path: Path) -> None:
         super().__init__(file, encoding="latin1")
@@ -118,7 +123,7 @@ def load_dict(path: str | Path) -> dict[str, Any]:
         raise
     except OSError as error:
         raise BadInput(f"{path} cannot be read ({error.strerror}): check the path.") from None
-    except Exception as error:  # a damaged pickle may raise nearly anything
+    except _DAMAGE as error:
         raise BadInput(f"{path} is no pickle of numeric arrays ({error or type(error).__name__}):"
                        " save it again as a dict of them.") from None
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):

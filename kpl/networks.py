@@ -54,8 +54,8 @@ class FaceNetwork(nn.Module):
         channels = self.encoders[0].channels
         width = VIEWS * (sum(channels) + COUNT * 2) if fusion == "late" else channels[-1]
         self.head = fc_head(width, dropout) if head == "fc" else nn.Linear(width, COUNT * 3)
-        self.register_buffer("shape_mean", shape_mean.float())
-        self.register_buffer("shape_scale", shape_scale.float())
+        self.register_buffer("shape_mean", shape_mean.float().contiguous())
+        self.register_buffer("shape_scale", shape_scale.float().contiguous())
 
     def forward(self, views: Tensor) -> Answer:
         """views: (B, 3, S, S, 3) uint8, RGB, upright."""
@@ -94,7 +94,8 @@ class ViewEncoder(nn.Module):
 
     def __init__(self, backbone: str, image_size: int, pretrained: bool, finds_points: bool, width: int = 64) -> None:
         super().__init__()
-        self.backbone, self.channels = backbones.create(backbone, image_size, pretrained)
+        self.backbone = backbones.create(backbone, image_size, pretrained)
+        self.channels = self.backbone.channels
         self.finds_points = finds_points
         if finds_points:
             self.lateral = nn.ModuleList(nn.Conv2d(channels, width, 1) for channels in self.channels)

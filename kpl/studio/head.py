@@ -51,7 +51,7 @@ def shape_head(anatomy: Anatomy, subject: Subject, rest: np.ndarray, actions: di
         vertices[anatomy.band_vertices] + skin_normals[anatomy.band_vertices] * band[:, None]]).astype(np.float32)
     normals = vertex_normals(render, anatomy.triangles)
     on_skin = np.flatnonzero(np.linalg.norm(skin_normals, axis=1) > 0.5)
-    normals[on_skin] = skin_normals[on_skin]  # lashes and shells must not bend the skin's normals
+    normals[on_skin] = skin_normals[on_skin]  # teeth and shells must not bend the skin's normals
     return Head(render, normals, points, centers, gaze)
 
 

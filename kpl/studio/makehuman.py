@@ -30,8 +30,7 @@ HEAD_SHAPES = ("diamond", "invertedtriangular", "oval", "rectangular", "round", 
 _GROUPS = {
     "body": Part.SKIN, "helper-l-eye": Part.RIGHT_EYE, "helper-r-eye": Part.LEFT_EYE,
     "helper-upper-teeth": Part.TEETH, "helper-lower-teeth": Part.TEETH, "helper-tongue": Part.TONGUE,
-    "helper-l-eyelashes-1": Part.LASHES, "helper-l-eyelashes-2": Part.LASHES,
-    "helper-r-eyelashes-1": Part.LASHES, "helper-r-eyelashes-2": Part.LASHES, "helper-tights": Part.CLOTHES,
+    "helper-tights": Part.CLOTHES,
 }
 # Only what a camera at the head can see is kept: heights and half width in decimetres from the body's centre.
 _LOWEST_SKIN, _WIDEST_SKIN, _LOWEST_CLOTHES = 4.9, 2.3, 0.5

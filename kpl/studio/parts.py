@@ -11,10 +11,9 @@ class Part(IntEnum):
     RIGHT_EYE = 2
     TEETH = 3
     TONGUE = 4
-    LASHES = 5
-    HAIR = 6
-    CLOTHES = 7
-    BAND = 8
-    MOUTH = 9
-    SOCKET = 10
-    BODY = 11
+    HAIR = 5
+    CLOTHES = 6
+    BAND = 7
+    MOUTH = 8
+    SOCKET = 9
+    BODY = 10

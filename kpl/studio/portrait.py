@@ -52,9 +52,8 @@ class Sitting:
         anatomy = photographer._anatomy
         self._rest = head.rest_vertices(anatomy, subject)
         neutral = head.shape_head(anatomy, subject, self._rest, {})
-        self._face_center = (neutral.landmarks.min(axis=0) + neutral.landmarks.max(axis=0)) / 2
         self._eyes_at = neutral.eye_centers.mean(axis=0) * [1, 1, 0]
-        self._cameras = camera.draw_rig(subject, self._face_center, photographer._width)
+        self._cameras = camera.draw_rig(subject, neutral.landmarks, photographer._width)
         paint, outfit = skin.paint(photographer._canvas, subject), scenery.draw_outfit(subject)
         self._stage = Stage(anatomy, paint, outfit, noise_seed=int(subject.generator("kernel").integers(1 << 30)))
 
@@ -67,16 +66,14 @@ class Sitting:
         pivot = self._eyes_at + _NECK
         posed = still.posed(turn, pivot, shift)
         light = scenery.draw_light(subject, expression)
-        kernel_seed = int(subject.generator("kernel", expression).integers(1 << 30))
-        self._stage.place(posed, light, kernel_seed)
+        self._stage.place(posed, light, seed=int(subject.generator("kernel", expression).integers(1 << 30)))
         behind, sensor = subject.generator("background", expression), subject.generator("sensor", expression)
-        plain = bool(behind.random() < 0.15)
+        wall = scenery.draw_wall(behind)
         pictures, boxes, flat = [], [], []
-        for view, lens in enumerate(self._cameras):
+        for lens in self._cameras:
             upright = lens.project(posed.landmarks)
-            backdrop = scenery.background(behind, studio._foils, plain, studio._width, studio._height) * light.exposure
-            fine = np.concatenate([upright.min(axis=0), upright.max(axis=0)])
-            picture = self._stage.render(lens, backdrop, fine, kernel_seed + view)
+            backdrop = scenery.background(behind, studio._foils, wall, studio._width, studio._height) * light.exposure
+            picture = self._stage.render(lens, backdrop)
             pictures.append(develop(picture, sensor))
             flat.append(camera.lay_down(upright, studio._width))
             boxes.append(camera.face_box(flat[-1], sensor))

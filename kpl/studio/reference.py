@@ -162,7 +162,7 @@ def _with_shells(basis: Basis, part: np.ndarray, hair: np.ndarray, headband: np.
 def _openness(vertices: np.ndarray, triangles: np.ndarray, part: np.ndarray, count: int = 96) -> np.ndarray:
     """Ambient occlusion of each vertex (V,): the cosine-weighted share of directions that leave the head freely."""
     rng = np.random.default_rng(0)
-    solid = ~np.isin(part, (Part.LASHES, Part.CLOTHES))
+    solid = part != Part.CLOTHES
     mesh = rays.build_mesh(vertices, triangles[solid])
     skin = vertex_normals(vertices, triangles[np.isin(part, _SKIN_PARTS)])
     normals = np.where(np.linalg.norm(skin, axis=1, keepdims=True) > 0.5, skin,

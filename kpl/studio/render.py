@@ -1,4 +1,4 @@
-"""Ray casting one view of a head on the CPU: one ray a pixel, four where the face is."""
+"""Ray casting one view of a head on the CPU: one ray a pixel, and four more at edges."""
 
 from dataclasses import asdict
 
@@ -14,6 +14,7 @@ from kpl.studio.shading import Lights, Look, Surface, interpolate, is_cut_away, 
 from kpl.studio.skin import Paint
 
 _SHADOW_RAYS = 6
+_EDGE = wp.constant(0.15)  # contrast between neighbours, relative to their brightness
 
 wp.set_module_options({"enable_backward": False, "fast_math": True})
 
@@ -26,48 +27,71 @@ class Lens:
     back: wp.vec3
     focal: float
     center: wp.vec2
-    fine: wp.vec4  # left, top, right, bottom of the part that gets four rays a pixel
 
 
 @wp.func
-def trace(surface: Surface, look: Look, lights: Lights, atlas: wp.array2d(dtype=wp.vec3), origin: wp.vec3,
-          direction: wp.vec3, behind: wp.vec3, state: wp.uint32) -> wp.vec3:
-    start = origin
+def trace(surface: Surface, look: Look, lights: Lights, lens: Lens, atlas: wp.array2d(dtype=wp.vec3), x: float,
+          y: float, behind: wp.vec3) -> wp.vec4:
+    """Light seen at (x, y) of the upright picture, and whether it comes from the subject (1) or from behind (0)."""
+    direction = wp.normalize(lens.right * ((x - lens.center[0]) / lens.focal)
+                             - lens.up * ((y - lens.center[1]) / lens.focal) - lens.back)
+    start = lens.eye
     for _layer in range(6):
         query = wp.mesh_query_ray(surface.mesh, start, direction, 1.0e6)
         if not query.result:
-            return behind
+            break
         hit = interpolate(surface, query.face, query.u, query.v, start + direction * query.t)
-        if not is_cut_away(hit, look, direction, wp.randf(state)):
+        if not is_cut_away(hit, look, direction):
             if wp.dot(hit.normal, direction) > 0.0:
                 hit.normal = -hit.normal
-            return shade(hit, material_of(hit, look, atlas), look, lights, direction)
+            color = shade(hit, material_of(hit, look, atlas), look, lights, direction)
+            return wp.vec4(color[0], color[1], color[2], 1.0)
         start = hit.position + direction * 0.002
-    return behind
+    return wp.vec4(behind[0], behind[1], behind[2], 0.0)
 
 
 @wp.kernel
-def render_pixel(surface: Surface, look: Look, lights: Lights, lens: Lens, atlas: wp.array2d(dtype=wp.vec3),
-                 seed: int, left: int, top: int, picture: wp.array2d(dtype=wp.vec3)):
-    """Draw over the background that `picture` holds; the launch covers the window whose corner is (left, top)."""
+def cast_pixels(surface: Surface, look: Look, lights: Lights, lens: Lens, atlas: wp.array2d(dtype=wp.vec3),
+                left: int, top: int, background: wp.array2d(dtype=wp.vec3), picture: wp.array2d(dtype=wp.vec4)):
+    """One ray through each pixel's centre; the launch covers the window whose corner is (left, top)."""
     row, column = wp.tid()
     row += top
     column += left
-    x = float(column)
-    y = float(row)
-    state = wp.rand_init(seed, row * 8192 + column)
-    per_side = int(1)
-    if x >= lens.fine[0] and x < lens.fine[2] and y >= lens.fine[1] and y < lens.fine[3]:
-        per_side = 2
-    step = 1.0 / float(per_side)
-    color = wp.vec3(0.0, 0.0, 0.0)
-    for i in range(per_side * per_side):
-        right = (x + (float(i % per_side) + 0.5) * step - lens.center[0]) / lens.focal
-        down = (y + (float(i / per_side) + 0.5) * step - lens.center[1]) / lens.focal
-        direction = wp.normalize(lens.right * right - lens.up * down - lens.back)
-        color = color + trace(surface, look, lights, atlas, lens.eye, direction, picture[row, column],
-                              state + wp.uint32(i * 7919))
-    picture[row, column] = color / float(per_side * per_side)
+    picture[row, column] = trace(surface, look, lights, lens, atlas, float(column) + 0.5, float(row) + 0.5,
+                                 background[row, column])
+
+
+@wp.func
+def is_edge(picture: wp.array2d(dtype=wp.vec4), row: int, column: int) -> bool:
+    """Whether the subject, seen at a pixel or beside it, differs visibly from its neighbours there."""
+    own = picture[row, column]
+    for k in range(4):
+        r = wp.clamp(row + (k - 1) * (1 - k % 2), 0, picture.shape[0] - 1)
+        c = wp.clamp(column + (k - 2) * (k % 2), 0, picture.shape[1] - 1)
+        other = picture[r, c]
+        if own[3] + other[3] > 0.0:
+            contrast = wp.abs(own[0] - other[0]) + wp.abs(own[1] - other[1]) + wp.abs(own[2] - other[2])
+            if contrast > _EDGE * (0.1 + own[1] + other[1]) or own[3] != other[3]:
+                return True
+    return False
+
+
+@wp.kernel
+def refine_edges(surface: Surface, look: Look, lights: Lights, lens: Lens, atlas: wp.array2d(dtype=wp.vec3),
+                 left: int, top: int, background: wp.array2d(dtype=wp.vec3), picture: wp.array2d(dtype=wp.vec4),
+                 refined: wp.array2d(dtype=wp.vec3)):
+    """Four rays more where one is not enough."""
+    row, column = wp.tid()
+    row += top
+    column += left
+    color = picture[row, column]
+    if is_edge(picture, row, column):
+        for i in range(4):
+            x = float(column) + 0.25 + 0.5 * float(i % 2)
+            y = float(row) + 0.25 + 0.5 * float(i / 2)
+            color += trace(surface, look, lights, lens, atlas, x, y, background[row, column])
+        color = color / 5.0
+    refined[row, column] = wp.vec3(color[0], color[1], color[2])
 
 
 class Stage:
@@ -110,21 +134,22 @@ class Stage:
         wp.launch(light_vertices, dim=count, device="cpu",
                   inputs=[self._surface, self._look, self._lights, self._mesh.points, _SHADOW_RAYS, seed, lit])
 
-    def render(self, camera: Camera, background: np.ndarray, fine: np.ndarray, seed: int) -> np.ndarray:
-        """One view (H, W, 3) float32 in linear light, before `background` (H, W, 3).
-
-        `fine` (left, top, right, bottom) is the part of the picture that gets four rays a pixel.
-        """
+    def render(self, camera: Camera, background: np.ndarray) -> np.ndarray:
+        """One view (H, W, 3) float32 in linear light, before `background` (H, W, 3)."""
         lens = Lens()
-        lens.eye, lens.focal = wp.vec3(*camera.eye), float(camera.focal)
+        lens.eye, lens.focal, lens.center = wp.vec3(*camera.eye), float(camera.focal), wp.vec2(*camera.center)
         lens.right, lens.up, lens.back = (wp.vec3(*axis) for axis in camera.axes)
-        lens.center, lens.fine = wp.vec2(*camera.center), wp.vec4(*map(float, fine))
-        picture = array(background.astype(np.float32), wp.vec3)
+        behind = array(background.astype(np.float32), wp.vec3)
+        picture = array(np.concatenate([background, np.zeros_like(background[..., :1])], axis=2).astype(np.float32),
+                        wp.vec4)
+        refined = wp.clone(behind)
         left, top, right, bottom = _window(camera.project(self._vertices), background.shape)
         if right > left and bottom > top:
-            wp.launch(render_pixel, dim=(bottom - top, right - left), device="cpu",
-                      inputs=[self._surface, self._look, self._lights, lens, self._atlas, seed, left, top, picture])
-        return picture.numpy()
+            shared = [self._surface, self._look, self._lights, lens, self._atlas, left, top, behind, picture]
+            window = (bottom - top, right - left)
+            wp.launch(cast_pixels, dim=window, inputs=shared, device="cpu")
+            wp.launch(refine_edges, dim=window, inputs=[*shared, refined], device="cpu")
+        return refined.numpy()
 
 
 def _window(pixels: np.ndarray, shape: tuple[int, ...]) -> tuple[int, int, int, int]:

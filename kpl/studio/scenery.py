@@ -47,7 +47,6 @@ class Outfit:
     band_height: float
     hair_threshold: float
     hair_gloss: float
-    lash_density: float
     iris: np.ndarray
     iris_angle: float
     pupil_angle: float
@@ -92,7 +91,6 @@ def draw_outfit(subject: Subject) -> Outfit:
         band=linear(np.array([22, 22, 24]) if rng.random() < 0.85 else rng.uniform(20, 200, 3)),
         band_half_width=rng.uniform(0.10, 0.20) if wears_band else -1.0, band_height=rng.uniform(-0.05, 0.12),
         hair_threshold=rng.uniform(0.0, 0.12), hair_gloss=rng.uniform(0.3, 1.5),
-        lash_density=rng.uniform(0.05, 0.16) if subject.male else rng.uniform(0.08, 0.3),
         iris=linear(np.array(iris)), iris_angle=rng.uniform(0.37, 0.43), pupil_angle=rng.uniform(0.12, 0.22),
         gloss=rng.uniform(0.2, 0.9), shininess=rng.uniform(10, 40),
         roughness=0.05 + 0.06 * np.clip((subject.years - 30) / 50, 0, 1))
@@ -130,12 +128,18 @@ def _facets(rng: np.random.Generator, count: int) -> np.ndarray:
     return picture
 
 
-def background(rng: np.random.Generator, foils: list[np.ndarray], plain: bool, width: int, height: int) -> np.ndarray:
+def draw_wall(rng: np.random.Generator) -> np.ndarray | None:
+    """The colour (3,) of a plain wall, or None for a sheet of foil, as most samples have it."""
+    color = linear(np.clip(rng.uniform(50, 215) * (1 + rng.normal(0, 0.1, 3)), 20, 240))
+    return color if rng.random() < 0.15 else None
+
+
+def background(rng: np.random.Generator, foils: list[np.ndarray], wall: np.ndarray | None,
+               width: int, height: int) -> np.ndarray:
     """One view's background (height, width, 3): a piece of foil, or a plain wall with a slow change of tone."""
-    if plain:
-        first, second = linear(rng.uniform(30, 230, 3)), linear(rng.uniform(30, 230, 3))
-        share = cv2.resize(rng.random((4, 3), dtype=np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
-        return second * 0.3 + first * 0.7 + (first - second) * 0.3 * share[..., None]
+    if wall is not None:
+        tone = cv2.resize(rng.random((4, 3), dtype=np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+        return wall * (0.7 + 0.5 * tone[..., None])
     picture = foils[rng.integers(len(foils))]
     part = rng.uniform(0.45, 1.0)
     rows, columns = int(FOIL_HEIGHT * part), int(FOIL_WIDTH * part)

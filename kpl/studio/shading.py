@@ -10,7 +10,7 @@ from kpl.studio.parts import Part
 wp.set_module_options({"enable_backward": False, "fast_math": True})
 
 SKIN, LEFT_EYE, RIGHT_EYE = wp.constant(int(Part.SKIN)), wp.constant(int(Part.LEFT_EYE)), wp.constant(int(Part.RIGHT_EYE))
-TEETH, TONGUE, LASHES = wp.constant(int(Part.TEETH)), wp.constant(int(Part.TONGUE)), wp.constant(int(Part.LASHES))
+TEETH, TONGUE = wp.constant(int(Part.TEETH)), wp.constant(int(Part.TONGUE))
 HAIR, CLOTHES, BAND = wp.constant(int(Part.HAIR)), wp.constant(int(Part.CLOTHES)), wp.constant(int(Part.BAND))
 MOUTH, SOCKET, BODY = wp.constant(int(Part.MOUTH)), wp.constant(int(Part.SOCKET)), wp.constant(int(Part.BODY))
 
@@ -46,7 +46,6 @@ class Look:
     roughness: float
     hair_threshold: float
     hair_gloss: float
-    lash_density: float
     band_half_width: float
     band_height: float
     collar: float
@@ -112,7 +111,7 @@ def interpolate(surface: Surface, face: int, u: float, v: float, position: wp.ve
 
 
 @wp.func
-def is_cut_away(hit: Hit, look: Look, direction: wp.vec3, chance: float) -> bool:
+def is_cut_away(hit: Hit, look: Look, direction: wp.vec3) -> bool:
     """Shells, strips and clothes end where their pattern says so: the ray goes on."""
     p = hit.reference
     if hit.part == HAIR:
@@ -120,10 +119,8 @@ def is_cut_away(hit: Hit, look: Look, direction: wp.vec3, chance: float) -> bool
         return hit.traits[0] + strands < look.hair_threshold
     if hit.part == BAND:
         return wp.abs(hit.traits[1] - look.band_height) > look.band_half_width
-    if hit.part == TEETH:
-        return wp.dot(hit.normal, direction) > 0.0  # an open strip of mesh: its back would float in the mouth
-    if hit.part == LASHES:
-        return chance > look.lash_density
+    if hit.part == TEETH or hit.part == MOUTH or hit.part == SOCKET:
+        return wp.dot(hit.normal, direction) > 0.0  # seen from behind, these would float in the mouth or pierce the lips
     if hit.part == CLOTHES:
         dip = look.neckline * wp.max(0.0, 0.9 - wp.abs(p[0])) * smoothstep(0.3, 1.0, p[2])
         return p[1] > look.collar - dip
@@ -132,7 +129,7 @@ def is_cut_away(hit: Hit, look: Look, direction: wp.vec3, chance: float) -> bool
 
 @wp.func
 def casts_shadow(hit: Hit, look: Look) -> bool:
-    if hit.part == LASHES:
+    if hit.part == MOUTH or hit.part == SOCKET or hit.part == TEETH:
         return False
     if hit.part == HAIR:
         return hit.traits[0] >= look.hair_threshold
@@ -245,10 +242,8 @@ def material_of(hit: Hit, look: Look, atlas: wp.array2d(dtype=wp.vec3)) -> Mater
     material.openness = hit.traits[2]
     if hit.part == BAND:
         material.albedo = look.band
-    if hit.part == LASHES:
-        material.albedo = look.hair * 0.5
     if hit.part == TEETH:
-        material.albedo = wp.vec3(0.72, 0.68, 0.58)
+        material.albedo = wp.vec3(0.55, 0.50, 0.42)
         material.gloss = 0.2
         material.openness = 0.55
     if hit.part == TONGUE:

@@ -17,7 +17,9 @@ import numpy as np
 
 from kpl.errors import BadInput
 
-LONGEST_SIDE = 640  # pixels; longer pictures are reduced before the network sees them
+# Longer pictures are reduced to this before the network sees them. Measured on studio captures, whose faces fill a
+# quarter of the picture's height: 256 to 640 pixels find the same faces with boxes of the same accuracy.
+LONGEST_SIDE = 320
 THRESHOLD = 0.3  # the lowest score of a face
 SAME_FACE = 0.3  # the IoU from which two boxes are one face
 

@@ -108,8 +108,9 @@ class _Source:
     """Where each shard's content comes from: the store that stood here before, or a file of this run's."""
 
     def __init__(self, folder: Path, done: dict) -> None:
-        ends = np.cumsum([count for _, count in done.get("shards", [])]).tolist()
-        self.rows = {key: slice(end - count, end) for (key, count), end in zip(done.get("shards", []), ends)}
+        counts = done.get("shards", {})
+        ends = np.cumsum(list(counts.values())).tolist()
+        self.rows = {key: slice(end - count, end) for (key, count), end in zip(counts.items(), ends)}
         self.store = load(folder) if self.rows else None
         self.folder = folder / "shards"
 
@@ -149,7 +150,7 @@ def _assemble(folder: Path, recipe: dict, inputs: str, samples: pd.DataFrame, pi
                    "with_truth": int(np.isfinite(points3d).all((1, 2)).sum())}
         | {name: (found["status"] == name).sum(0).tolist() for name in ("ok", "fallback", "missing")},
         "fingerprint": checksum((folder / "faces.csv").read_bytes(), sum_of_crops, points3d.tobytes(), points.tobytes()),
-        "inputs": inputs, "shards": [[piece.key, len(piece.pictures)] for piece in pieces]})
+        "inputs": inputs, "shards": {piece.key: len(piece.pictures) for piece in pieces}})
     shutil.rmtree(source.folder, ignore_errors=True)
 
 

@@ -58,7 +58,7 @@ def compute(shards: list[Shard], folder: Path, size: int, jobs: int) -> None:
     left = sum(len(shard.pictures) for shard in missing)
     try:
         futures = {pool.submit(_write, shard, folder, size): shard for shard in missing}
-        with tqdm(total=total, initial=total - left, desc="faces", unit="sample") as bar:
+        with tqdm(total=total, initial=total - left, desc="faces", unit="sample", ascii=True, mininterval=1) as bar:
             for future in as_completed(futures):
                 future.result()
                 bar.update(len(futures[future].pictures))

@@ -196,7 +196,7 @@ def test_large_subjects_are_cut_into_several_shards():
 
 def test_the_studio_is_detected(tiny_captures, tmp_path):
     store = faces.build(tiny_captures, tmp_path, "centerface_64", jobs=2)
-    assert len(store.table) == 42
+    assert 3 * len(store.table) == len(list(tiny_captures.rglob("t.jpg"))) > 0
     assert (store.table[["status0", "status1", "status2"]] == "ok").all(axis=None)
     known = np.isfinite(store.points2d).all((1, 2, 3))
     np.testing.assert_array_equal(known, store.table["split"] == "train")

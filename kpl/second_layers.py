@@ -1,0 +1,114 @@
+"""Second layers: from K networks' predictions of a sample to one better shape.
+
+All have one signature, fit on samples with truth and predict new ones:
+
+    layer(points (K, N, 106, 3), truth (N, 106, 3), subjects (N,), new_points (K, M, 106, 3), seed) -> (M, 106, 3)
+
+The learnt ones fit the residual of truth to the mean prediction, weighted as in `weighted`: where networks differ much,
+what is left to learn from few subjects is then small, and knowing nothing gives the weighted mean.
+"""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import lightgbm
+import numpy as np
+from sklearn.decomposition import PCA
+from sklearn.model_selection import GroupKFold
+from tqdm import tqdm
+
+from kpl.averages import fit_weights, mean_average, weighted_average
+
+COMPONENTS = 12  # shared features: principal components of the mean predictions
+ALPHAS = np.logspace(0, 5, 11)  # ridge penalties tried, for standardised features
+TREES = {"objective": "l2", "learning_rate": 0.05, "num_leaves": 7, "min_data_in_leaf": 20, "lambda_l2": 10.0,
+         "feature_fraction": 0.7, "bagging_fraction": 0.7, "bagging_freq": 1, "num_threads": 1,
+         "deterministic": True, "force_row_wise": True, "verbosity": -1}
+ROUNDS, MAX_BIN = 60, 63
+
+
+def mean(points: np.ndarray, truth: np.ndarray, subjects: np.ndarray, new_points: np.ndarray,
+         seed: int) -> np.ndarray:
+    """The plain mean of the networks: nothing is learnt."""
+    return mean_average(new_points)
+
+
+def weighted(points: np.ndarray, truth: np.ndarray, subjects: np.ndarray, new_points: np.ndarray,
+             seed: int) -> np.ndarray:
+    """One non-negative weight a network, summing to one."""
+    return weighted_average(new_points, fit_weights(points, truth))
+
+
+def ridge(points: np.ndarray, truth: np.ndarray, subjects: np.ndarray, new_points: np.ndarray,
+          seed: int) -> np.ndarray:
+    """A linear model for each of the 318 coordinates; one penalty, chosen by cross-validation over subjects."""
+    weights = fit_weights(points, truth)
+    features, new_features = features_of(points, new_points, weights)
+    residual = _flat(truth - weighted_average(points, weights))
+    error = np.zeros(len(ALPHAS))
+    splits = GroupKFold(min(5, len(set(subjects)))).split(residual, groups=subjects)
+    for fit, check in splits:
+        predicted = _ridge(features[:, fit], residual[fit], features[:, check], ALPHAS)  # (A, n, 318)
+        error += ((predicted - residual[check]) ** 2).sum(axis=(1, 2))
+    best = ALPHAS[[np.argmin(error)]]
+    return _add(new_points, weights, _ridge(features, residual, new_features, best)[0])
+
+
+def gradient_boosting(points: np.ndarray, truth: np.ndarray, subjects: np.ndarray, new_points: np.ndarray,
+                      seed: int) -> np.ndarray:
+    """LightGBM (Ke et al. 2017): small trees for each of the 318 coordinates."""
+    weights = fit_weights(points, truth)
+    features, new_features = features_of(points, new_points, weights)
+    residual = _flat(truth - weighted_average(points, weights))
+
+    def one(coordinate: int) -> np.ndarray:
+        data = lightgbm.Dataset(features[coordinate], residual[:, coordinate], params={"verbosity": -1, "max_bin": MAX_BIN})
+        model = lightgbm.train(TREES | {"seed": seed}, data, ROUNDS)
+        return model.predict(new_features[coordinate], num_threads=1)
+
+    # Two models with a thread each are twice as fast as one with two, and the same on every machine.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        columns = list(tqdm(pool.map(one, range(len(features))), "lightgbm", len(features), unit="coordinate"))
+    return _add(new_points, weights, np.stack(columns, axis=1))
+
+
+def features_of(points: np.ndarray, new_points: np.ndarray, weights: np.ndarray,
+                ) -> tuple[np.ndarray, np.ndarray]:
+    """Standardised features of each coordinate, (318, N, F) and (318, M, F), fitted on the first predictions.
+
+    Of the coordinate itself: the mean prediction, and each network's departure from it. Of the whole face, the same
+    for all coordinates: principal components of the mean prediction. weights: (K,) of that mean.
+    """
+    average = _flat(weighted_average(points, weights))
+    components = PCA(min(COMPONENTS, *average.shape), svd_solver="full").fit(average)
+
+    def raw(points: np.ndarray) -> np.ndarray:
+        average = _flat(weighted_average(points, weights))
+        own = [average, *(_flat(one) - average for one in points)]
+        shared = np.repeat(components.transform(average)[None], average.shape[1], axis=0)
+        return np.concatenate([np.stack(own, axis=2).transpose(1, 0, 2), shared], axis=2)
+
+    old, new = raw(points), raw(new_points)
+    center, spread = old.mean(axis=1, keepdims=True), old.std(axis=1, keepdims=True)
+    spread[spread < 1e-12] = 1.0  # a single network never departs from the mean
+    return (old - center) / spread, (new - center) / spread
+
+
+def _ridge(features: np.ndarray, target: np.ndarray, new_features: np.ndarray, alphas: np.ndarray) -> np.ndarray:
+    """Ridge of each coordinate with each penalty: (C, N, F), (N, C), (C, M, F), (A,) -> (A, M, C)."""
+    center, level = features.mean(axis=1, keepdims=True), target.mean(axis=0)
+    features, new_features = features - center, new_features - center
+    values, vectors = np.linalg.eigh(features.transpose(0, 2, 1) @ features)  # (C, F), (C, F, F)
+    moment = vectors.transpose(0, 2, 1) @ (features.transpose(0, 2, 1) @ (target - level).T[:, :, None])  # (C, F, 1)
+    turned = new_features @ vectors  # (C, M, F)
+    return np.stack([(turned @ (moment / (np.maximum(values, 0) + alpha)[:, :, None]))[:, :, 0].T + level
+                     for alpha in alphas])
+
+
+def _flat(points: np.ndarray) -> np.ndarray:
+    return points.reshape(len(points), -1)
+
+
+def _add(points: np.ndarray, weights: np.ndarray, residual: np.ndarray) -> np.ndarray:
+    base = weighted_average(points, weights)
+    return base + residual.reshape(base.shape)

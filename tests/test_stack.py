@@ -1,0 +1,127 @@
+import numpy as np
+import pytest
+
+from kpl import neural_layer, oof, results, score, stack
+from kpl.errors import BadInput
+from kpl.landmarks import MEAN_SHAPE
+from kpl.second_layers import gradient_boosting, mean, ridge, weighted
+
+LEARNT = ["ridge", "lightgbm", "neural"]
+
+
+def make_store(subjects: int = 24, bias: bool = True, seed: int = 0) -> oof.OofStore:
+    """Low-rank shapes; two networks that see part of each subject, a shared error that their answers give away.
+
+    With `bias` the networks say 0.6 of what departs from the mean shape, and y is 0.01 too high: both can be learnt.
+    """
+    rng = np.random.default_rng(seed)
+    subject = np.repeat(np.arange(subjects), 5)
+    basis = rng.normal(0, 0.012, (6, 106, 3))
+    shapes = np.tensordot(rng.normal(size=(subjects, 6))[subject] + 0.4 * rng.normal(size=(len(subject), 6)), basis, axes=1)
+    shared = rng.normal(0, 0.003, shapes.shape)
+    factor, shift = (0.6, np.array([0, 0.01, 0])) if bias else (1.0, np.zeros(3))
+    points = MEAN_SHAPE + factor * shapes + shift + shared + rng.normal(0, 0.004, (2, *shapes.shape))
+    names = np.array([f"{s:05d}" for s in subject])
+    samples = np.array([f"{name}/0{1 + i % 5}" for i, name in enumerate(names)])
+    train = subject < subjects - 4
+    return oof.OofStore(np.array(["large", "small"]), samples[train], names[train], subject[train] % 4,
+                        (MEAN_SHAPE + shapes)[train], points[:, train].astype(np.float32),
+                        samples[~train], names[~train], points[:, ~train].astype(np.float32))
+
+
+@pytest.fixture(scope="module")
+def answers() -> dict[str, np.ndarray]:
+    store = make_store()
+    return {name: stack.cross_fit(layer, store, seed=0) for name, layer in stack.LAYERS.items()}
+
+
+def test_a_bias_that_can_be_learnt_is_learnt(answers):
+    store = make_store()
+    nme = {name: score.nme(points, store.truth).mean() for name, points in answers.items()}
+    for name in LEARNT:
+        assert nme[name] < 0.85 * nme["mean"], nme
+
+
+def test_the_choice_is_the_best_of_those_that_surely_beat_the_mean(answers):
+    store = make_store()
+    errors = {name: score.nme(points, store.truth) for name, points in answers.items()}
+    choice = stack.choose(errors, store.subjects)
+    assert choice.name == min(errors, key=lambda name: errors[name].mean()) and choice.name in LEARNT
+    assert choice.name in choice.reason
+
+
+def test_without_a_sure_gain_the_mean_is_chosen():
+    rng = np.random.default_rng(0)
+    errors = {"mean": rng.uniform(0.03, 0.05, 100)}
+    errors["ridge"] = errors["mean"] + rng.normal(-0.0001, 0.01, 100)  # lower, but within its noise
+    errors["ridge"] -= errors["ridge"].mean() - errors["mean"].mean() + 0.0001
+    choice = stack.choose(errors, np.arange(100) // 5)
+    assert choice.name == "mean" and "No second layer" in choice.reason
+
+
+@pytest.mark.parametrize("name", ["weighted", "ridge"])
+def test_held_out_truth_is_never_fitted(name):
+    """The truth of one fold is poisoned: the answers for that fold stay as they were."""
+    store = make_store(12)
+    poisoned = make_store(12)
+    poisoned.truth[store.folds == 1] += 1000
+    layer = stack.LAYERS[name]
+    held_out = store.folds == 1
+    np.testing.assert_array_equal(stack.cross_fit(layer, poisoned, 0)[held_out], stack.cross_fit(layer, store, 0)[held_out])
+
+
+@pytest.mark.parametrize("name", LEARNT)
+def test_truth_that_has_nothing_to_do_with_the_predictions_teaches_nothing(name, monkeypatch):
+    """Random labels: no second layer may do better than the mean shape, up to the noise of one draw."""
+    monkeypatch.setattr(neural_layer, "STEPS", 100)
+    store = make_store(bias=False)
+    order = np.random.default_rng(3).permutation(len(np.unique(store.subjects)))
+    by_subject = store.truth.reshape(len(order), 5, 106, 3)
+    shuffled = oof.OofStore(**{**vars(store), "truth": by_subject[order].reshape(store.truth.shape)})
+    nme = score.nme(stack.cross_fit(stack.LAYERS[name], shuffled, 0), shuffled.truth).mean()
+    assert nme > 0.98 * score.nme(results.mean_shape(shuffled), shuffled.truth).mean()
+
+
+@pytest.mark.parametrize("name", ["lightgbm", "neural"])
+def test_the_same_seed_gives_the_same_answer(name, monkeypatch):
+    monkeypatch.setattr(neural_layer, "STEPS", 50)
+    store = make_store()
+    layer = stack.LAYERS[name]
+    first, again, other = (stack.refit(layer, store, store.test_points, seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+
+
+@pytest.mark.parametrize("layer", [mean, weighted, ridge, gradient_boosting, stack.LAYERS["neural"]])
+def test_one_network_and_few_samples_are_enough(layer):
+    store = make_store(7)
+    one = oof.OofStore(**{**vars(store), "points": store.points[:1], "test_points": store.test_points[:1]})
+    points = stack.refit(layer, one, one.test_points, 0)
+    assert points.shape == (20, 106, 3) and np.isfinite(points).all()
+    assert stack.refit(layer, one, one.test_points[:, :0], 0).shape == (0, 106, 3)
+
+
+def test_a_single_subject_cannot_be_cross_fitted():
+    store = make_store(6)
+    with pytest.raises(BadInput, match="fewer than two subjects"):
+        stack.cross_fit(ridge, store, 0)
+
+
+def test_stack_store_round_trip(tmp_path, answers):
+    store = make_store()
+    saved = stack.StackStore(np.array(list(answers)), store.samples, np.stack(list(answers.values())),
+                             store.test_samples, np.stack([store.test_points.mean(axis=0)] * len(answers)))
+    saved.save(tmp_path / "stack.npz")
+    loaded = stack.load(tmp_path / "stack.npz")
+    for name, value in vars(saved).items():
+        np.testing.assert_array_equal(getattr(loaded, name), value)
+
+
+def test_results_row_and_mean_shape(tmp_path):
+    store = make_store()
+    perfect = results.row("oracle", "oof", store.truth, store.truth, store.subjects)
+    assert perfect["nme"] == pytest.approx(0, abs=1e-12) and perfect["auc"] == pytest.approx(1, abs=0.02)
+    row = results.row("mean_shape", "oof", results.mean_shape(store), store.truth, store.subjects)
+    assert row["nme_low"] < row["nme"] < row["nme_high"]
+    own = store.folds == 2
+    np.testing.assert_allclose(results.mean_shape(store)[own][0], store.truth[~own].mean(axis=0))

@@ -54,8 +54,8 @@ class FaceNetwork(nn.Module):
         channels = self.encoders[0].channels
         width = VIEWS * (sum(channels) + COUNT * 2) if fusion == "late" else channels[-1]
         self.head = fc_head(width, dropout) if head == "fc" else nn.Linear(width, COUNT * 3)
-        self.register_buffer("shape_mean", shape_mean.float().contiguous())
-        self.register_buffer("shape_scale", shape_scale.float().contiguous())
+        self.register_buffer("shape_mean", shape_mean.float().clone(memory_format=torch.contiguous_format))
+        self.register_buffer("shape_scale", shape_scale.float().clone(memory_format=torch.contiguous_format))
 
     def forward(self, views: Tensor) -> Answer:
         """views: (B, 3, S, S, 3) uint8, RGB, upright."""

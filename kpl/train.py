@@ -17,7 +17,7 @@ from kpl import backbones, folds, score
 from kpl.config import TrainFold, difference, path
 from kpl.errors import BadInput
 from kpl.faces import FaceStore
-from kpl.files import atomic, read_json, write_json
+from kpl.files import atomic, read_json, write_json, write_npz
 from kpl.losses import LOSSES, points2d_loss
 from kpl.networks import FaceNetwork
 from kpl.predict import predict_rows
@@ -173,9 +173,8 @@ def _save_results(folder: Path, network: FaceNetwork, store: FaceStore, held_out
     config = read_json(folder / "config.json")
     rows = np.concatenate([np.flatnonzero(held_out), np.flatnonzero(~store.known)])
     points = predict_rows(network, store, config["image_size"], rows, config["batch_size"])
-    with atomic(folder / "predictions.npz") as temporary:
-        np.savez_compressed(temporary, samples=store.table["sample"].to_numpy(dtype=str)[rows],
-                            split=np.where(held_out[rows], "oof", "test"), points=points.astype(np.float32))
+    write_npz(folder / "predictions.npz", samples=store.table["sample"].to_numpy(dtype=str)[rows],
+              split=np.where(held_out[rows], "oof", "test"), points=points.astype(np.float32))
     with atomic(folder / "weights.safetensors") as temporary:
         save_file({name: value.cpu().contiguous() for name, value in network.state_dict().items()}, temporary)
     with atomic(folder / "history.csv") as temporary:

@@ -7,14 +7,24 @@ from pathlib import Path
 import matplotlib
 import pytest
 
+from kpl import faces
+
 matplotlib.use("Agg")
 
 
 @pytest.fixture(scope="session")
 def tiny_captures(tmp_path_factory) -> Path:
-    """A studio data set: 4 training and 2 test subjects with 7 expressions, 320 x 180 pixels. Not to be written to."""
+    """A studio data set: 5 training and 2 test subjects with 7 expressions, 320 x 180 pixels. Not to be written to."""
     folder = tmp_path_factory.mktemp("studio") / "captures"
-    command = [sys.executable, "-m", "kpl.studio", "--out", str(folder), "--train-subjects", "4",
+    command = [sys.executable, "-m", "kpl.studio", "--out", str(folder), "--train-subjects", "5",
                "--test-subjects", "2", "--scale", "0.25", "--seed", "7"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_faces(tiny_captures, tmp_path_factory) -> Path:
+    """The store of `tiny_captures`' faces, 96 pixels. Not to be written to."""
+    folder = tmp_path_factory.mktemp("faces") / "centerface_96"
+    faces.build(tiny_captures, folder, "centerface_96", jobs=1)
     return folder

@@ -1,1 +1,2 @@
-"""The studio: synthetic three-view captures in the competition's layout. It writes `input/`; nothing else knows it."""
+"""The studio: synthetic three-view captures in the competition's layout. It writes `input/`; nothing else
+knows it."""

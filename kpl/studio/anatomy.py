@@ -1,8 +1,8 @@
-"""The studio's anatomy: everything about heads that does not depend on the subject, kept in one cached file."""
+"""The studio's anatomy: everything about heads that does not depend on the subject, kept in one cached
+file."""
 
 from dataclasses import dataclass, fields
 from functools import cached_property
-from importlib import util
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +12,17 @@ from kpl.files import atomic, checksum
 
 @dataclass(frozen=True)
 class Anatomy:
-    """Arrays only, so that one npz holds it. V mesh vertices, W >= V render vertices (shells added), F triangles.
+    """Arrays only, so that one npz holds it. V mesh vertices, W >= V render vertices (shells added), F
+    triangles.
 
-    vertices (V, 3) dm; shapes (S, V, 3) float16 and their labels (S,); landmark_vertices, landmark_weights (106, K);
-    head_triangles, clothes_triangles (., 3): the surfaces that normals are taken from;
+    vertices (V, 3) dm; shapes (S, V, 3) float16 and their labels (S,); landmark_vertices, landmark_weights
+    (106, K); head_triangles, clothes_triangles (., 3): the surfaces that normals are taken from;
     triangles (F, 3) into render vertices, part (F,), triangle_uv (F, 3, 2) atlas coordinates 0..1, v down;
     hair_vertices, band_vertices: the mesh vertices under the two shells, which follow the mesh in this order.
-    reference (W, 3): positions of the reference head, origin between the eyes in x and y (dm); reference_landmarks;
-    height_over_hairline, band_offset (W,) dm; openness (W,): the share of ambient light that reaches the vertex.
-    atlas_position (H, A, 3): reference position of each texel; lips, eyelids, ears (H, A): masks 0..1.
+    reference (W, 3): positions of the reference head, origin between the eyes in x and y (dm);
+    reference_landmarks; height_over_hairline, band_offset (W,) dm; openness (W,): the share of ambient light
+    that reaches the vertex. atlas_position (H, A, 3): reference position of each texel; lips, eyelids, ears
+    (H, A): masks 0..1.
     """
 
     vertices: np.ndarray
@@ -82,7 +84,8 @@ def load(cache: Path) -> Anatomy:
 
 
 def fingerprint() -> str:
-    """A short text that changes with anny's version and with the code and data that the anatomy is made from."""
+    """A short text that changes with anny's version and with the code and data that the anatomy is made
+    from."""
     from kpl.studio import makehuman
 
     folder = Path(__file__).parent

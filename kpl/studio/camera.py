@@ -1,8 +1,8 @@
 """Three cameras on a rig, and what they see where.
 
 Picture coordinates are continuous: (0, 0) is the outer corner of the first pixel, whose centre is (0.5, 0.5).
-An upright picture is width x height = 720 x 1280 at scale 1; a lying picture is the upright one turned 90 degrees
-counter-clockwise, 1280 x 720.
+An upright picture is width x height = 720 x 1280 at scale 1; a lying picture is the upright one turned 90
+degrees counter-clockwise, 1280 x 720.
 """
 
 from dataclasses import dataclass, replace
@@ -43,13 +43,14 @@ def frame_size(scale: float) -> tuple[int, int]:
 
 
 def lay_down(points: np.ndarray, upright_width: float) -> np.ndarray:
-    """Upright picture coordinates (..., 2) to lying ones: the picture is turned 90 degrees counter-clockwise."""
+    """Upright picture coordinates (..., 2) to lying ones: the picture is turned 90 degrees
+    counter-clockwise."""
     return np.stack([points[..., 1], upright_width - points[..., 0]], axis=-1)
 
 
 def draw_rig(subject: Subject, points: np.ndarray, width: int) -> list[Camera]:
-    """The subject's three cameras (views 0, 1, 2), placed so that a face with landmarks `points` (106, 3) has its box
-    at the competition's mean place; poses then move it. `width` is the upright picture's."""
+    """The subject's three cameras (views 0, 1, 2), placed so that a face with landmarks `points` (106, 3) has
+    its box at the competition's mean place; poses then move it. `width` is the upright picture's."""
     rng = subject.generator("rig")
     scale = width / WIDTH
     distance = rng.uniform(8.0, 10.0)
@@ -68,11 +69,12 @@ def draw_rig(subject: Subject, points: np.ndarray, width: int) -> list[Camera]:
 
 def projection(camera: Camera, similarity: tuple[float, np.ndarray, np.ndarray], width: int,
                ) -> tuple[np.ndarray, np.ndarray]:
-    """Intrinsics (3, 3) and extrinsics (3, 4) that take a frame's points straight to *lying* picture coordinates.
+    """Intrinsics (3, 3) and extrinsics (3, 4) that take a frame's points straight to *lying* picture
+    coordinates.
 
-    `similarity` (scale, rotation, translation) takes that frame to the studio's: p = scale * rotation @ q + translation.
-    As in OpenCV the camera looks along +z, and x, y run along the lying picture's: u = K (R q + t), divided by u's third.
-    The similarity's scale cancels in the division, so that R is a rotation.
+    `similarity` (scale, rotation, translation) takes that frame to the studio's: p = scale * rotation @ q +
+    translation. As in OpenCV the camera looks along +z, and x, y run along the lying picture's: u = K (R q +
+    t), divided by u's third. The similarity's scale cancels in the division, so that R is a rotation.
     """
     scale, turn, shift = similarity
     lying = np.stack([-camera.axes[1], -camera.axes[0], -camera.axes[2]])  # down, left, forward
@@ -82,7 +84,8 @@ def projection(camera: Camera, similarity: tuple[float, np.ndarray, np.ndarray],
 
 
 def face_box(points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A square box (x1, y1, x2, y2), whole pixels, around picture points (106, 2), a little off as a detector's is."""
+    """A square box (x1, y1, x2, y2), whole pixels, around picture points (106, 2), a little off as a
+    detector's is."""
     low, high = points.min(axis=0), points.max(axis=0)
     side = (high - low).max() * rng.uniform(*_BOX_MARGIN)
     center = (low + high) / 2 + rng.normal(0, 0.02, 2) * side

@@ -1,13 +1,15 @@
 """Writing a data set of synthetic captures in the competition's layout.
 
-    <root>/<subject>/<expression>/Images/<view>/t.jpg   lying pictures, scale x (1280 x 720)
-    <root>/train_list.txt, test_list.txt   six lines a sample: for each view the picture's path from the root, then the
-                                           square face box "x1 y1 x2 y2" in the lying picture's pixels
-    <root>/train_gt.pkl                    {sample: (106, 3) float64}, the contract's canonical frame
-    <root>/points2d.npz                    samples (N,), points (N, 3, 106, 2) float32, lying pixels
-    <root>/cameras.npz                     samples (N,), intrinsics K (N, 3, 3, 3), extrinsics [R|t] (N, 3, 3, 4)
-    <root>/held_out/                       test_gt.pkl, points2d.npz, cameras.npz of the test subjects
-    <root>/studio.json                     settings, versions, counts: written last, so that it marks a finished set
+<root>/<subject>/<expression>/Images/<view>/t.jpg
+                       lying pictures, scale x (1280 x 720)
+train_list.txt, test_list.txt
+                       six lines a sample: for each view the picture's path from the root, then the
+                       square face box "x1 y1 x2 y2" in the lying picture's pixels
+train_gt.pkl           {sample: (106, 3) float64}, the contract's canonical frame
+points2d.npz           samples (N,), points (N, 3, 106, 2) float32, lying pixels; training samples only
+cameras.npz            samples, intrinsics K (N, 3, 3, 3), extrinsics [R|t] (N, 3, 3, 4); training samples
+held_out/              test_gt.pkl, points2d.npz and cameras.npz of the test subjects
+studio.json            settings, versions, counts: written last, so that it marks a finished set
 
 Pixels are continuous coordinates: (0, 0) is the outer corner of the first pixel, whose centre is (0.5, 0.5).
 A canonical point p is seen at u = K (R p + t), divided by u's third: lying pixels, head pose included.
@@ -30,7 +32,8 @@ from kpl.files import atomic, read_json, write_json
 from kpl.studio import people, worker
 
 RECIPE = 1  # raised whenever the same settings give other pictures
-FIRST_TEST_SUBJECT = 50001  # numbers of their own: the training subjects' count must not change the test subjects
+FIRST_TEST_SUBJECT = 50001  # numbers of their own: they must not change with the count of training subjects
+_INGREDIENTS = ("anny", "warp-lang", "numpy", "opencv-python")
 _ARRAYS = ("points", "points2d", "boxes", "intrinsics", "extrinsics")
 
 
@@ -45,7 +48,7 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.train_subjects < FIRST_TEST_SUBJECT or not 0 <= self.test_subjects < FIRST_TEST_SUBJECT:
+        if not all(0 <= count < FIRST_TEST_SUBJECT for count in (self.train_subjects, self.test_subjects)):
             raise BadInput(f"The numbers of subjects must lie between 0 and {FIRST_TEST_SUBJECT - 1}.")
         if self.train_subjects + self.test_subjects == 0:
             raise BadInput("A data set needs at least one subject: ask for training or test subjects.")
@@ -63,6 +66,11 @@ class Settings:
                 "test": list(range(FIRST_TEST_SUBJECT, FIRST_TEST_SUBJECT + self.test_subjects))}
 
     @property
+    def samples(self) -> int:
+        """The number of samples of both splits."""
+        return (self.train_subjects + self.test_subjects) * self.expressions
+
+    @property
     def expression_names(self) -> list[str]:
         """The expressions' folder names."""
         return list(people.EXPRESSIONS)[:self.expressions]
@@ -71,8 +79,8 @@ class Settings:
 def make(root: Path, settings: Settings, jobs: int, cache: Path) -> None:
     """Write the data set, going on where an interrupted run stopped; a finished one is left as it is.
 
-    `jobs` processes share the subjects; the bytes depend on the settings alone. `cache` keeps the anatomy for other
-    runs. Raises BadInput if `root` holds a data set of other settings, or files that are none.
+    `jobs` processes share the subjects; the bytes depend on the settings alone. `cache` keeps the anatomy for
+    other runs. Raises BadInput if `root` holds a data set of other settings, or files that are none.
     """
     described = {**asdict(settings), "recipe": RECIPE}
     progress = root / ".done"
@@ -87,11 +95,11 @@ def make(root: Path, settings: Settings, jobs: int, cache: Path) -> None:
     write_json(progress / "settings.json", described)
     numbers = [number for split in settings.subjects.values() for number in split]
     pending = [number for number in numbers if not _record(root, number).exists()]
-    _make_subjects(root, settings, pending, len(numbers), jobs, cache)
+    _make_subjects(root, settings, pending, jobs, cache)
     _write_aggregates(root, settings)
     write_json(root / "studio.json", {
-        "settings": described, "samples": len(numbers) * settings.expressions,
-        "versions": {name: metadata.version(name) for name in ("anny", "warp-lang", "numpy", "opencv-python")}})
+        "settings": described, "samples": settings.samples,
+        "versions": {name: metadata.version(name) for name in _INGREDIENTS}})
     shutil.rmtree(progress)  # it holds the test subjects' truth, too
 
 
@@ -107,7 +115,7 @@ def _record(root: Path, number: int) -> Path:
     return root / ".done" / f"{number:05d}.npz"
 
 
-def _make_subjects(root: Path, settings: Settings, pending: list[int], count: int, jobs: int, cache: Path) -> None:
+def _make_subjects(root: Path, settings: Settings, pending: list[int], jobs: int, cache: Path) -> None:
     if not pending:
         return
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -115,8 +123,8 @@ def _make_subjects(root: Path, settings: Settings, pending: list[int], count: in
     context = get_context("spawn")
     pool = ProcessPoolExecutor(min(jobs, len(pending)), context, worker.start,
                                (context.Lock(), cache, settings.scale))
-    bar = tqdm(total=count * settings.expressions, initial=(count - len(pending)) * settings.expressions,
-               desc="studio", unit="sample", ascii=True)
+    done = settings.samples - len(pending) * settings.expressions
+    bar = tqdm(total=settings.samples, initial=done, desc="studio", unit="sample", ascii=True)
     try:
         tasks = [pool.submit(worker.make_subject, root, number, settings.seed, settings.expression_names,
                              _record(root, number)) for number in pending]
@@ -131,7 +139,7 @@ def _make_subjects(root: Path, settings: Settings, pending: list[int], count: in
 def _write_aggregates(root: Path, settings: Settings) -> None:
     for split, numbers in settings.subjects.items():
         folder = root if split == "train" else root / "held_out"
-        samples = [f"{number:05d}/{expression}" for number in numbers for expression in settings.expression_names]
+        samples = [f"{number:05d}/{name}" for number in numbers for name in settings.expression_names]
         records = []
         for number in numbers:
             with np.load(_record(root, number), allow_pickle=False) as record:
@@ -150,4 +158,5 @@ def _write_aggregates(root: Path, settings: Settings) -> None:
 
 
 def _list_entry(sample: str, boxes: np.ndarray) -> str:
-    return "".join(f"{sample}/Images/{view}/t.jpg\n{' '.join(map(str, box))}\n" for view, box in enumerate(boxes))
+    return "".join(f"{sample}/Images/{view}/t.jpg\n{' '.join(map(str, box))}\n"
+                   for view, box in enumerate(boxes))

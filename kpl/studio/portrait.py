@@ -16,8 +16,9 @@ _NECK = np.array([0.0, -0.9, 0.2])  # the pivot of head poses, from between the 
 
 @dataclass(frozen=True)
 class Portrait:
-    """pictures: three lying JPEG files (bytes); boxes (3, 4) int, lying pixels; points (106, 3) in the canonical frame;
-    points2d (3, 106, 2) lying pixels; intrinsics (3, 3, 3) and extrinsics (3, 3, 4): canonical frame to lying pixels."""
+    """pictures: three lying JPEG files (bytes); boxes (3, 4) int, lying pixels; points (106, 3) in the
+    canonical frame; points2d (3, 106, 2) lying pixels; intrinsics (3, 3, 3) and extrinsics (3, 3, 4):
+    canonical frame to lying pixels."""
 
     pictures: list[bytes]
     boxes: np.ndarray
@@ -31,17 +32,18 @@ class Photographer:
     """Makes portraits; holds what all subjects share: the anatomy, the canvas and the sheets of foil."""
 
     def __init__(self, anatomy: Anatomy, scale: float):
-        self._anatomy = anatomy
-        self._canvas = skin.Canvas(anatomy)
-        self._width, self._height = camera.frame_size(scale)
+        self.anatomy = anatomy
+        self.canvas = skin.Canvas(anatomy)
+        self.width, self.height = camera.frame_size(scale)
 
     @cached_property
-    def _foils(self) -> list[np.ndarray]:
+    def foils(self) -> list[np.ndarray]:
+        """The sheets of foil that backgrounds are cut from."""
         return [scenery.foil(number) for number in range(scenery.FOIL_COUNT)]
 
     def sit(self, seed: int, number: int) -> "Sitting":
         """Subject `number` comes in and sits down before the cameras."""
-        return Sitting(self, people.draw_subject(seed, number, self._anatomy.label_list))
+        return Sitting(self, people.draw_subject(seed, number, self.anatomy.label_list))
 
 
 class Sitting:
@@ -49,19 +51,20 @@ class Sitting:
 
     def __init__(self, photographer: Photographer, subject: people.Subject):
         self._photographer, self.subject = photographer, subject
-        anatomy = photographer._anatomy
+        anatomy = photographer.anatomy
         self._rest = head.rest_vertices(anatomy, subject)
         neutral = head.shape_head(anatomy, subject, self._rest, {})
         self._eyes_at = neutral.eye_centers.mean(axis=0) * [1, 1, 0]
-        self._cameras = camera.draw_rig(subject, neutral.landmarks, photographer._width)
-        paint, outfit = skin.paint(photographer._canvas, subject), scenery.draw_outfit(subject)
-        self._stage = Stage(anatomy, paint, outfit, noise_seed=int(subject.generator("kernel").integers(1 << 30)))
+        self._cameras = camera.draw_rig(subject, neutral.landmarks, photographer.width)
+        paint, outfit = skin.paint(photographer.canvas, subject), scenery.draw_outfit(subject)
+        noise_seed = int(subject.generator("kernel").integers(1 << 30))
+        self._stage = Stage(anatomy, paint, outfit, noise_seed)
 
     def portray(self, expression: str) -> Portrait:
         """The sample of one expression (a key of people.EXPRESSIONS)."""
         studio, subject = self._photographer, self.subject
-        actions = people.draw_expression(subject, expression, studio._anatomy.label_list)
-        still = head.shape_head(studio._anatomy, subject, self._rest, actions)
+        actions = people.draw_expression(subject, expression, studio.anatomy.label_list)
+        still = head.shape_head(studio.anatomy, subject, self._rest, actions)
         turn, shift = self._pose(expression)
         pivot = self._eyes_at + _NECK
         posed = still.posed(turn, pivot, shift)
@@ -72,18 +75,18 @@ class Sitting:
         pictures, boxes, flat = [], [], []
         for lens in self._cameras:
             upright = lens.project(posed.landmarks)
-            backdrop = scenery.background(behind, studio._foils, wall, studio._width, studio._height) * light.exposure
-            picture = self._stage.render(lens, backdrop)
+            backdrop = scenery.background(behind, studio.foils, wall, studio.width, studio.height)
+            picture = self._stage.render(lens, backdrop * light.exposure)
             pictures.append(develop(picture, sensor))
-            flat.append(camera.lay_down(upright, studio._width))
+            flat.append(camera.lay_down(upright, studio.width))
             boxes.append(camera.face_box(flat[-1], sensor))
         scale, tilt, move = head.canonical_transform(still.landmarks)
         # canonical -> head without pose -> studio
         back = (1 / scale, turn @ tilt.T, turn @ (-tilt.T @ move / scale - pivot) + pivot + shift)
-        matrices = [camera.projection(lens, back, studio._width) for lens in self._cameras]
+        matrices = [camera.projection(lens, back, studio.width) for lens in self._cameras]
         intrinsics, extrinsics = (np.stack(parts) for parts in zip(*matrices, strict=True))
-        return Portrait(pictures, np.stack(boxes), head.to_canonical(still.landmarks), np.stack(flat), intrinsics,
-                        extrinsics)
+        return Portrait(pictures, np.stack(boxes), head.to_canonical(still.landmarks), np.stack(flat),
+                        intrinsics, extrinsics)
 
     def _pose(self, expression: str) -> tuple[np.ndarray, np.ndarray]:
         """How the head is turned, and where the subject sits (the same place in all expressions, nearly)."""
@@ -93,7 +96,8 @@ class Sitting:
 
 
 def develop(picture: np.ndarray, rng: np.random.Generator) -> bytes:
-    """A sensor's and a JPEG's view of linear light (H, W, 3) RGB: white balance, blur, tone, noise; laid on its side."""
+    """A sensor's and a JPEG's view of linear light (H, W, 3) RGB: white balance, blur, tone, noise; laid on
+    its side."""
     height, width = picture.shape[:2]
     picture = picture * (rng.uniform(0.85, 1.2) * (1 + rng.normal(0, 0.035, 3))).astype(np.float32)
     if rng.random() < 0.7:

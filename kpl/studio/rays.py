@@ -28,7 +28,7 @@ def build_mesh(vertices: np.ndarray, triangles: np.ndarray) -> wp.Mesh:
                    indices=array(triangles.astype(np.int32).ravel(), wp.int32))
 
 
-def cast(mesh: wp.Mesh, origins: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def cast(mesh: wp.Mesh, origins: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, ...]:
     """First hits of R rays: triangle (R,) or -1, barycentric weights (R, 3) of its corners, distance (R,)."""
     count = len(origins)
     triangle = wp.zeros(count, dtype=wp.int32, device="cpu")

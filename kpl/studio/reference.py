@@ -1,4 +1,5 @@
-"""Building the anatomy: the reference head, its parts and shells, and the maps that the skin is painted with."""
+"""Building the anatomy: the reference head, its parts and shells, and the maps that the skin is painted
+with."""
 
 import json
 from pathlib import Path
@@ -38,7 +39,8 @@ def build() -> Anatomy:
     part = _split_skin(basis, folder)
     ears = _ear_share(basis, part, folder)
     height = reference[:, 1] - hairline(reference)
-    band = (reference[:, 1] - 0.60) - (reference[:, 2] - 1.45) * 0.42  # a plane from the forehead to behind the ears
+    # the headband's plane runs from the forehead to behind the ears
+    band = (reference[:, 1] - 0.60) - (reference[:, 2] - 1.45) * 0.42
     corners, face = basis.triangles, part == Part.SKIN
     hair = face & (height[corners].max(1) > -0.12) & (ears[corners].max(1) < 0.5)
     headband = (face & (np.abs(band[corners]).min(1) < 0.35) & (ears[corners].max(1) < 0.9)
@@ -124,7 +126,8 @@ def _to_atlas(uv: np.ndarray, island: tuple[np.ndarray, np.ndarray]) -> np.ndarr
 
 def _atlas_maps(basis: Basis, part: np.ndarray, reference: np.ndarray, island: tuple[np.ndarray, np.ndarray],
                 folder: Path) -> dict[str, np.ndarray]:
-    """The island as a picture: position and masks of each texel; texels off the island take the nearest position."""
+    """The island as a picture: position and masks of each texel; texels off the island take the nearest
+    position."""
     low, high = island
     height = round(ATLAS_WIDTH * (high[1] - low[1]) / (high[0] - low[0]))
     u = low[0] + (np.arange(ATLAS_WIDTH) + 0.5) / ATLAS_WIDTH * (high[0] - low[0])
@@ -145,9 +148,12 @@ def _atlas_maps(basis: Basis, part: np.ndarray, reference: np.ndarray, island: t
             **{name: _mask_at(folder, name, uv) for name in ("lips", "eyelids", "ears")}}
 
 
-def _with_shells(basis: Basis, part: np.ndarray, hair: np.ndarray, headband: np.ndarray) -> tuple[np.ndarray, ...]:
-    """All triangles with the two shells added: triangles, part, triangle_uv, and the vertices under each shell."""
-    triangles, parts, uv, under, count = [basis.triangles], [part], [basis.triangle_uv], [], len(basis.vertices)
+def _with_shells(basis: Basis, part: np.ndarray, hair: np.ndarray,
+                 headband: np.ndarray) -> tuple[np.ndarray, ...]:
+    """All triangles with the two shells added: triangles, part, triangle_uv, and the vertices under each
+    shell."""
+    triangles, parts, uv, under = [basis.triangles], [part], [basis.triangle_uv], []
+    count = len(basis.vertices)
     for faces, number in ((hair, Part.HAIR), (headband, Part.BAND)):
         vertices, renumbered = np.unique(basis.triangles[faces], return_inverse=True)
         triangles.append(renumbered.reshape(-1, 3) + count)
@@ -155,12 +161,13 @@ def _with_shells(basis: Basis, part: np.ndarray, hair: np.ndarray, headband: np.
         uv.append(basis.triangle_uv[faces])
         under.append(vertices)
         count += len(vertices)
-    return (np.concatenate(triangles).astype(np.int32), np.concatenate(parts).astype(np.int32), np.concatenate(uv),
-            *under)
+    return (np.concatenate(triangles).astype(np.int32), np.concatenate(parts).astype(np.int32),
+            np.concatenate(uv), *under)
 
 
 def _openness(vertices: np.ndarray, triangles: np.ndarray, part: np.ndarray, count: int = 96) -> np.ndarray:
-    """Ambient occlusion of each vertex (V,): the cosine-weighted share of directions that leave the head freely."""
+    """Ambient occlusion of each vertex (V,): the cosine-weighted share of directions that leave the head
+    freely."""
     rng = np.random.default_rng(0)
     solid = part != Part.CLOTHES
     mesh = rays.build_mesh(vertices, triangles[solid])

@@ -8,13 +8,15 @@ import warp as wp
 from kpl.studio.anatomy import Anatomy
 from kpl.studio.camera import Camera
 from kpl.studio.head import Head
+from kpl.studio.hits import Look, Surface, interpolate, is_cut_away
+from kpl.studio.materials import material_of
 from kpl.studio.rays import array, build_mesh
 from kpl.studio.scenery import Light, Outfit
-from kpl.studio.shading import Lights, Look, Surface, interpolate, is_cut_away, light_vertices, material_of, shade
+from kpl.studio.shading import Lights, light_vertices, shade
 from kpl.studio.skin import Paint
 
 _SHADOW_RAYS = 6
-_EDGE = wp.constant(0.15)  # contrast between neighbours, relative to their brightness
+_EDGE = wp.constant(0.25)  # contrast between neighbours, relative to their brightness
 
 wp.set_module_options({"enable_backward": False, "fast_math": True})
 
@@ -30,9 +32,10 @@ class Lens:
 
 
 @wp.func
-def trace(surface: Surface, look: Look, lights: Lights, lens: Lens, atlas: wp.array2d(dtype=wp.vec3), x: float,
-          y: float, behind: wp.vec3) -> wp.vec4:
-    """Light seen at (x, y) of the upright picture, and whether it comes from the subject (1) or from behind (0)."""
+def trace(surface: Surface, look: Look, lights: Lights, lens: Lens, atlas: wp.array2d(dtype=wp.vec3),
+          x: float, y: float, behind: wp.vec3) -> wp.vec4:
+    """Light seen at (x, y) of the upright picture, and whether it comes from the subject (1) or from behind
+    (0)."""
     direction = wp.normalize(lens.right * ((x - lens.center[0]) / lens.focal)
                              - lens.up * ((y - lens.center[1]) / lens.focal) - lens.back)
     start = lens.eye
@@ -52,7 +55,8 @@ def trace(surface: Surface, look: Look, lights: Lights, lens: Lens, atlas: wp.ar
 
 @wp.kernel
 def cast_pixels(surface: Surface, look: Look, lights: Lights, lens: Lens, atlas: wp.array2d(dtype=wp.vec3),
-                left: int, top: int, background: wp.array2d(dtype=wp.vec3), picture: wp.array2d(dtype=wp.vec4)):
+                left: int, top: int, background: wp.array2d(dtype=wp.vec3),
+                picture: wp.array2d(dtype=wp.vec4)):
     """One ray through each pixel's centre; the launch covers the window whose corner is (left, top)."""
     row, column = wp.tid()
     row += top
@@ -78,8 +82,8 @@ def is_edge(picture: wp.array2d(dtype=wp.vec4), row: int, column: int) -> bool:
 
 @wp.kernel
 def refine_edges(surface: Surface, look: Look, lights: Lights, lens: Lens, atlas: wp.array2d(dtype=wp.vec3),
-                 left: int, top: int, background: wp.array2d(dtype=wp.vec3), picture: wp.array2d(dtype=wp.vec4),
-                 refined: wp.array2d(dtype=wp.vec3)):
+                 left: int, top: int, background: wp.array2d(dtype=wp.vec3),
+                 picture: wp.array2d(dtype=wp.vec4), refined: wp.array2d(dtype=wp.vec3)):
     """Four rays more where one is not enough."""
     row, column = wp.tid()
     row += top
@@ -95,7 +99,8 @@ def refine_edges(surface: Surface, look: Look, lights: Lights, lens: Lens, atlas
 
 
 class Stage:
-    """One subject before the renderer: what stays the same from expression to expression is handed over once."""
+    """One subject before the renderer: what stays the same from expression to expression is handed over
+    once."""
 
     def __init__(self, anatomy: Anatomy, paint: Paint, outfit: Outfit, noise_seed: int):
         self._anatomy = anatomy
@@ -132,7 +137,8 @@ class Stage:
         lit = wp.zeros(count, dtype=wp.vec3, device="cpu")
         self._surface.lit = lit
         wp.launch(light_vertices, dim=count, device="cpu",
-                  inputs=[self._surface, self._look, self._lights, self._mesh.points, _SHADOW_RAYS, seed, lit])
+                  inputs=[self._surface, self._look, self._lights, self._mesh.points, _SHADOW_RAYS, seed,
+                          lit])
 
     def render(self, camera: Camera, background: np.ndarray) -> np.ndarray:
         """One view (H, W, 3) float32 in linear light, before `background` (H, W, 3)."""
@@ -140,8 +146,8 @@ class Stage:
         lens.eye, lens.focal, lens.center = wp.vec3(*camera.eye), float(camera.focal), wp.vec2(*camera.center)
         lens.right, lens.up, lens.back = (wp.vec3(*axis) for axis in camera.axes)
         behind = array(background.astype(np.float32), wp.vec3)
-        picture = array(np.concatenate([background, np.zeros_like(background[..., :1])], axis=2).astype(np.float32),
-                        wp.vec4)
+        nothing_hit = np.zeros_like(background[..., :1])
+        picture = array(np.concatenate([background, nothing_hit], axis=2).astype(np.float32), wp.vec4)
         refined = wp.clone(behind)
         left, top, right, bottom = _window(camera.project(self._vertices), background.shape)
         if right > left and bottom > top:

@@ -14,13 +14,15 @@ from kpl.studio.skin import linear
 
 FOIL_WIDTH, FOIL_HEIGHT = 360, 640
 FOIL_COUNT = 8
-_FACET_LAYERS = ((25, 0.9, 3.0), (120, 0.8, 1.5), (600, 0.6, 0.8), (2000, 0.4, 0.6))  # points, amplitude, blur
+# Numbers of points, amplitudes and blurs of the foil's facets.
+_FACET_LAYERS = ((25, 0.9, 3.0), (120, 0.8, 1.5), (600, 0.6, 0.8), (2000, 0.4, 0.6))
 
 
 @dataclass(frozen=True)
 class Light:
-    """directions (3, 3): key, fill, rim, towards the light; colors (3, 3); ambient light from above, from below and from
-    the camera's side (3,) each; sideways: the ambient light's slant; softness: the lights' half width."""
+    """directions (3, 3): key, fill, rim, towards the light; colors (3, 3); ambient light from above, from
+    below and from the camera's side (3,) each; sideways: the ambient light's slant; softness: the lights'
+    half width."""
 
     directions: np.ndarray
     colors: np.ndarray
@@ -73,8 +75,9 @@ def draw_light(subject: Subject, expression: str) -> Light:
                   direction(rng.choice([-1, 1]) * rng.uniform(100, 150), rng.uniform(0, 40))]
     colors = [tint() * key, tint() * key * rng.uniform(0, 0.5), tint() * rng.uniform(0, 0.5)]
     return Light(np.array(directions), np.array(colors) * exposure, sky=tint() * ambient,
-                 ground=tint() * ambient * rng.uniform(0.3, 0.7), front=tint() * ambient * rng.uniform(0, 0.5),
-                 sideways=ambient * rng.normal(0, 0.15), softness=rng.uniform(0.05, 0.35), exposure=exposure)
+                 ground=tint() * ambient * rng.uniform(0.3, 0.7),
+                 front=tint() * ambient * rng.uniform(0, 0.5), sideways=ambient * rng.normal(0, 0.15),
+                 softness=rng.uniform(0.05, 0.35), exposure=exposure)
 
 
 def draw_outfit(subject: Subject) -> Outfit:
@@ -136,9 +139,10 @@ def draw_wall(rng: np.random.Generator) -> np.ndarray | None:
 
 def background(rng: np.random.Generator, foils: list[np.ndarray], wall: np.ndarray | None,
                width: int, height: int) -> np.ndarray:
-    """One view's background (height, width, 3): a piece of foil, or a plain wall with a slow change of tone."""
+    """One view's background (height, width, 3): a piece of foil, or a plain wall with a slow change of
+    tone."""
     if wall is not None:
-        tone = cv2.resize(rng.random((4, 3), dtype=np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+        tone = cv2.resize(rng.random((4, 3), dtype=np.float32), (width, height))
         return wall * (0.7 + 0.5 * tone[..., None])
     picture = foils[rng.integers(len(foils))]
     part = rng.uniform(0.45, 1.0)

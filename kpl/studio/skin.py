@@ -1,26 +1,18 @@
 """A subject's skin, painted as an atlas over the face's texture island.
 
-Features are drawn frontally, in the plane of the reference head where its landmarks are known, and carried to the atlas
-by each texel's reference position: so that brows and lips lie on the landmarks. All lengths are decimetres of the
-reference head; colours are linear light, 0..1.
+Lengths are decimetres of the reference head; colours are linear light, 0..1.
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import cv2
 import numpy as np
 
 from kpl import landmarks
 from kpl.landmarks import OUTLINES
-from kpl.studio.anatomy import Anatomy
+from kpl.studio.canvas import Canvas
 from kpl.studio.people import Subject
-from kpl.studio.reference import hairline
 
-_PIXELS_PER_DM = 200
-_HALF_WIDTH, _TOP = 1.3, 1.0
-_SIZE = round(2 * _HALF_WIDTH * _PIXELS_PER_DM)
-_SUBPIXEL_BITS = 4
 _SKIN_TONES = np.array([[118, 78, 58], [212, 168, 140], [226, 178, 156]], float)  # African, Asian, Caucasian
 
 
@@ -38,55 +30,6 @@ def linear(color: np.ndarray) -> np.ndarray:
     return (np.asarray(color, np.float32) / 255.0) ** 2.2
 
 
-class Canvas:
-    """The frontal plane that features are drawn in, and the way from it to the atlas."""
-
-    def __init__(self, anatomy: Anatomy):
-        self.anatomy = anatomy
-        self.shape = anatomy.atlas_position.shape[:2]
-        pixels = self._pixels(anatomy.atlas_position).astype(np.float32)
-        self._map_x, self._map_y = np.ascontiguousarray(pixels[..., 0]), np.ascontiguousarray(pixels[..., 1])
-        self._is_front = (anatomy.atlas_position[..., 2] > 0.75).astype(np.float32)
-
-    @cached_property
-    def height_over_hairline(self) -> np.ndarray:
-        """Of each texel (H, A), in dm."""
-        position = self.anatomy.atlas_position
-        return (position[..., 1] - hairline(position)).astype(np.float32)
-
-    @staticmethod
-    def blank() -> np.ndarray:
-        """An empty drawing."""
-        return np.zeros((_SIZE, _SIZE), np.float32)
-
-    @staticmethod
-    def _pixels(points: np.ndarray) -> np.ndarray:
-        return np.stack([points[..., 0] + _HALF_WIDTH, _TOP - points[..., 1]], axis=-1) * _PIXELS_PER_DM
-
-    def _fixed_point(self, points: np.ndarray) -> np.ndarray:
-        return np.round(self._pixels(np.asarray(points, float)) * (1 << _SUBPIXEL_BITS)).astype(np.int32)
-
-    def line(self, drawing: np.ndarray, points: np.ndarray, value: float, width: float = 0.005) -> None:
-        """A polyline through points (n, >=2)."""
-        thickness = max(1, round(width * _PIXELS_PER_DM))
-        cv2.polylines(drawing, [self._fixed_point(points)], False, value, thickness, cv2.LINE_AA, _SUBPIXEL_BITS)
-
-    def fill(self, drawing: np.ndarray, points: np.ndarray, value: float = 1.0) -> None:
-        """A filled polygon (n, >=2)."""
-        cv2.fillPoly(drawing, [self._fixed_point(points)], value, cv2.LINE_AA, _SUBPIXEL_BITS)
-
-    def spot(self, drawing: np.ndarray, center: tuple[float, float], radii: tuple[float, float], value: float) -> None:
-        """A filled ellipse."""
-        x, y = self._pixels(np.array(center))
-        axes = tuple(max(1, round(radius * _PIXELS_PER_DM)) for radius in radii)
-        cv2.ellipse(drawing, (round(x), round(y)), axes, 0, 0, 360, value, -1)
-
-    def to_atlas(self, drawing: np.ndarray, blur: float) -> np.ndarray:
-        """The drawing, softened by `blur` dm, laid on the front of the head: (H, A)."""
-        soft = cv2.GaussianBlur(drawing, (0, 0), blur * _PIXELS_PER_DM)
-        return cv2.remap(soft, self._map_x, self._map_y, cv2.INTER_LINEAR) * self._is_front
-
-
 def paint(canvas: Canvas, subject: Subject) -> Paint:
     """Paint the subject's skin."""
     rng = subject.generator("skin")
@@ -94,13 +37,14 @@ def paint(canvas: Canvas, subject: Subject) -> Paint:
     tone = np.clip(tone, 25, 250)
     hair = _hair_color(rng, subject.years)
     atlas = np.broadcast_to(linear(tone), (*canvas.shape, 3)).copy()
-    atlas *= np.exp(_blemishes(canvas, rng) - _flush(canvas, rng) - _shade(canvas, rng, subject.years)[..., None])
+    unevenness = _blemishes(canvas, rng) - _flush(canvas, rng)
+    atlas *= np.exp(unevenness - _shade(canvas, rng, subject.years)[..., None])
     atlas = _lips(canvas, rng, subject.male, tone, atlas)
     atlas = _mix(atlas, hair, _brows(canvas, rng, subject.male))
     if subject.male:
         atlas = _mix(atlas, hair * 0.8 + 0.012, _beard(canvas, rng))
     _moles(rng, subject.years, atlas)
-    roots = canvas.height_over_hairline + _noise(canvas, rng, 4, 0.03) + _noise(canvas, rng, 14, 0.03) - 0.02
+    roots = canvas.height_over_hairline + canvas.noise(rng, 4, 0.03) + canvas.noise(rng, 14, 0.03) - 0.02
     stubble = (1 - canvas.anatomy.ears) * 0.93 / (1 + np.exp(-np.clip(roots * 40, -20, 20)))
     atlas = _mix(atlas, hair * 0.9, stubble)
     return Paint(np.clip(atlas, 0.002, 0.95).astype(np.float32), linear(tone), hair * rng.uniform(0.6, 1.3))
@@ -108,13 +52,6 @@ def paint(canvas: Canvas, subject: Subject) -> Paint:
 
 def _mix(under: np.ndarray, color: np.ndarray, share: np.ndarray) -> np.ndarray:
     return under + (color - under) * share[..., None].astype(np.float32)
-
-
-def _noise(canvas: Canvas, rng: np.random.Generator, texels: int, amplitude: float) -> np.ndarray:
-    """Smooth noise (H, A) with about `texels` texels a bump."""
-    height, width = canvas.shape
-    coarse = rng.standard_normal((height // texels + 2, width // texels + 2), dtype=np.float32)
-    return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR) * amplitude
 
 
 def _hair_color(rng: np.random.Generator, years: float) -> np.ndarray:
@@ -126,7 +63,7 @@ def _hair_color(rng: np.random.Generator, years: float) -> np.ndarray:
 
 def _blemishes(canvas: Canvas, rng: np.random.Generator) -> np.ndarray:
     """Uneven tone from wide patches down to pores, (H, A, 1)."""
-    return sum(_noise(canvas, rng, texels, amplitude)
+    return sum(canvas.noise(rng, texels, amplitude)
                for texels, amplitude in ((60, 0.05), (20, 0.03), (6, 0.02), (2, 0.035)))[..., None]
 
 
@@ -137,12 +74,13 @@ def _flush(canvas: Canvas, rng: np.random.Generator) -> np.ndarray:
                                   ((0, -0.38), 0.15, 0.6), ((0, -1.05), 0.15, 0.35)):
         canvas.spot(drawing, center, (radius, radius), value)
     red = (canvas.to_atlas(drawing, 0.115) * rng.uniform(0.3, 1.2) + canvas.anatomy.ears * 0.35
-           + np.abs(_noise(canvas, rng, 8, 0.06)))
+           + np.abs(canvas.noise(rng, 8, 0.06)))
     return red[..., None] * np.array([0.02, 0.32, 0.30], np.float32)
 
 
 def _shade(canvas: Canvas, rng: np.random.Generator, years: float) -> np.ndarray:
-    """Dark lines and hollows: under the eyes, lids, the line of the mouth, wrinkles. (H, A), as an exponent."""
+    """Dark lines and hollows: under the eyes, lids, the line of the mouth, wrinkles. (H, A), as an
+    exponent."""
     points = canvas.anatomy.reference_landmarks
     hollows, lines, lids, wrinkles = (canvas.blank() for _ in range(4))
     for side in (-1, 1):
@@ -176,11 +114,13 @@ def _draw_wrinkles(canvas: Canvas, rng: np.random.Generator, drawing: np.ndarray
         canvas.line(drawing, np.stack([x, y], axis=1), 0.5)
 
 
-def _lips(canvas: Canvas, rng: np.random.Generator, male: bool, tone: np.ndarray, atlas: np.ndarray) -> np.ndarray:
+def _lips(canvas: Canvas, rng: np.random.Generator, male: bool, tone: np.ndarray,
+          atlas: np.ndarray) -> np.ndarray:
     lipstick = 0.0 if male else rng.uniform(0, 1) ** 4
-    color = linear(np.clip(tone * [0.90, 0.70, 0.70] + lipstick * np.array([5, -45, -30]) + rng.normal(0, 6, 3), 10, 255))
+    color = linear(np.clip(tone * [0.90, 0.70, 0.70] + lipstick * np.array([5, -45, -30])
+                           + rng.normal(0, 6, 3), 10, 255))
     share = cv2.GaussianBlur(canvas.anatomy.lips, (0, 0), 1.0) * rng.uniform(0.45, 0.85)
-    return _mix(atlas, color * (1 + _noise(canvas, rng, 3, 0.08))[..., None], share)
+    return _mix(atlas, color * (1 + canvas.noise(rng, 3, 0.08))[..., None], share)
 
 
 def _brows(canvas: Canvas, rng: np.random.Generator, male: bool) -> np.ndarray:
@@ -190,8 +130,8 @@ def _brows(canvas: Canvas, rng: np.random.Generator, male: bool) -> np.ndarray:
         ring = canvas.anatomy.reference_landmarks[OUTLINES[name]][:, :2]
         canvas.fill(drawing, ring)
         upper = ring[:5]
-        tail = upper[[0 if outwards < 0 else 4]]
-        lower = np.concatenate([tail, ring[5:9][::-1]]) if outwards < 0 else np.concatenate([ring[5:9][::-1], tail])
+        parts = [ring[:1], ring[5:9][::-1]] if outwards < 0 else [ring[5:9][::-1], ring[4:5]]
+        lower = np.concatenate(parts)  # beside `upper`, point by point; they meet at the brow's tail
         for _ in range(120):
             along, across = rng.random() * 3.999, rng.random()
             i, part = int(along), along % 1
@@ -201,7 +141,7 @@ def _brows(canvas: Canvas, rng: np.random.Generator, male: bool) -> np.ndarray:
             canvas.line(drawing, np.stack([root, tip]), rng.uniform(0.5, 1.3))
     density = rng.uniform(0.55, 1.0) if male else rng.uniform(0.45, 0.85)
     hair = np.clip(canvas.to_atlas(drawing, 0.0056), 0, 1) * density
-    return np.clip(hair * np.clip(0.9 + _noise(canvas, rng, 2, 0.12), 0.3, 1.2), 0, 0.97)
+    return np.clip(hair * np.clip(0.9 + canvas.noise(rng, 2, 0.12), 0.3, 1.2), 0, 0.97)
 
 
 def _beard(canvas: Canvas, rng: np.random.Generator) -> np.ndarray:
@@ -212,7 +152,7 @@ def _beard(canvas: Canvas, rng: np.random.Generator) -> np.ndarray:
     canvas.fill(drawing, np.concatenate([jaw, above]))
     strength = rng.uniform(0, 0.5) ** 1.3 if rng.random() < 0.85 else rng.uniform(0.5, 0.85)
     shadow = canvas.to_atlas(drawing, 0.036) * (1 - canvas.anatomy.lips)
-    return np.clip(shadow * strength * (1 + _noise(canvas, rng, 2, 0.22)), 0, 0.9)
+    return np.clip(shadow * strength * (1 + canvas.noise(rng, 2, 0.22)), 0, 0.9)
 
 
 def _moles(rng: np.random.Generator, years: float, atlas: np.ndarray) -> None:

@@ -18,14 +18,21 @@ _photographer: Photographer | None = None
 
 
 def start(lock: Lock, cache: Path, scale: float) -> None:
-    """Get a fresh process ready. The first one builds the anatomy and compiles the kernels, the others find them."""
+    """Get a fresh process ready. The first one builds the anatomy and compiles the kernels, the others find
+    them."""
     global _photographer
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    with lock:
+        _photographer = open_studio(cache, scale)
+
+
+def open_studio(cache: Path, scale: float) -> Photographer:
+    """A photographer for pictures of `scale`; anatomy and compiled kernels are kept in the folder `cache`."""
     cv2.setNumThreads(1)
     wp.config.kernel_cache_dir = str(cache / "warp")
-    with lock:
-        _photographer = Photographer(anatomy.load(cache), scale)
-        wp.load_module(render, device="cpu")
+    photographer = Photographer(anatomy.load(cache), scale)
+    wp.load_module(render, device="cpu")
+    return photographer
 
 
 def make_subject(root: Path, number: int, seed: int, expressions: list[str], record: Path) -> None:

@@ -1,9 +1,9 @@
 """Networks: three pictures of a face in, 106 landmarks in 3D out. They know nothing of files or training.
 
-    views (B, 3, S, S, 3) uint8  -- encoder -->  levels of feature maps a view
-                                 -- pool, spatial softmax -->  one vector a view, 2D landmarks a view
-                                 -- fusion -->  one vector (late) or three (average)
-                                 -- head -->  standardised residuals to the mean shape, averaged over the vectors
+    views (B, 3, S, S, 3) uint8  -- encoder -->  levels of pooled features and 2D landmark maps of each view
+                                 -- fusion -->   one vector (late) or three (average)
+                                 -- head -->     standardised residuals to the mean shape, averaged over the vectors
+                                 -- lift -->     plus what follows linearly from the 2D landmarks (late)
 """
 
 from typing import NamedTuple
@@ -17,21 +17,22 @@ from kpl.landmarks import COUNT, MIRROR
 
 VIEWS = 3
 
-# What each fusion hands to the head. "late": the views' vectors side by side, from several feature levels (structure 1
-# of the third-placed team). "average": each view alone, from the last level, as in the official baseline; the three
-# answers are averaged.
+# What each fusion hands to the head. "late": the views' vectors side by side, from several feature levels, and their 2D
+# landmarks (structure 1 of the third-placed team). "average": each view alone, from the last level, as in the official
+# baseline; the three answers are averaged.
 FUSIONS = ("late", "average")
-# Which views go through the same backbone: all, none, or the two sides (view 2 mirrored onto view 0).
-SHARES = ("all", "none", "sides")
+# Which views go through one backbone. In "mirrored" and "sides" view 2 is mirrored, so that it looks like view 0.
+SHARES = {"all": [[0, 1, 2]], "mirrored": [[0, 1, 2]], "sides": [[0, 2], [1]], "none": [[0], [1], [2]]}
 HEADS = ("fc", "linear")
+LARGEST_LIFT = 3.0  # standard deviations: early in training the 2D landmarks, and what is lifted from them, are anywhere
 
 
 class Answer(NamedTuple):
-    """points3d: (B, 106, 3) canonical frame; points2d: (B, 3, 106, 2) crop units, 0..1 of the crop's side, y down;
-    None from fusions that look for no 2D landmarks."""
+    """What a network says. points3d: (B, 106, 3) canonical frame; maps: (B, 3, 106, H, W) logits of where each 2D landmark
+    is in each view's crop, None from fusions that look for none."""
 
     points3d: Tensor
-    points2d: Tensor | None
+    maps: Tensor | None
 
 
 class FaceNetwork(nn.Module):
@@ -48,49 +49,55 @@ class FaceNetwork(nn.Module):
             if value not in known:
                 raise BadInput(f"{value!r} is not known to the networks: choose one of {', '.join(known)}.")
         self.fusion, self.share = fusion, share
-        copies = {"all": 1, "sides": 2, "none": 3}[share]
         finds_points = fusion == "late"
-        self.encoders = nn.ModuleList(ViewEncoder(backbone, image_size, pretrained, finds_points) for _ in range(copies))
+        finds_points = fusion == "late"
+        self.encoders = nn.ModuleList(ViewEncoder(backbone, image_size, pretrained, finds_points) for _ in SHARES[share])
         channels = self.encoders[0].channels
         width = VIEWS * (sum(channels) + COUNT * 2) if fusion == "late" else channels[-1]
         self.head = fc_head(width, dropout) if head == "fc" else nn.Linear(width, COUNT * 3)
-        self.register_buffer("shape_mean", shape_mean.float().clone(memory_format=torch.contiguous_format))
-        self.register_buffer("shape_scale", shape_scale.float().clone(memory_format=torch.contiguous_format))
+        if fusion == "late":
+            self.register_buffer("lift_weight", torch.zeros(COUNT * 3, VIEWS * COUNT * 2))
+            self.register_buffer("lift_bias", torch.zeros(COUNT * 3))
+        self.register_buffer("shape_mean", shape_mean.detach().clone().float().contiguous())
+        self.register_buffer("shape_scale", shape_scale.detach().clone().float().contiguous())
 
     def forward(self, views: Tensor) -> Answer:
         """views: (B, 3, S, S, 3) uint8, RGB, upright."""
-        levels, points2d = self._encode(views)
-        if self.fusion == "late":
-            vectors = torch.cat([*levels, normalised(points2d).flatten(2)], dim=2)  # (B, 3, D)
-            vectors = vectors.flatten(1)[:, None]  # (B, 1, 3 D)
+        levels, maps = self._encode(views)
+        if self.fusion == "average":
+            residual = self.head(levels[-1]).mean(dim=1)  # (B, 3, C) -> (B, 318)
         else:
-            vectors = levels[-1]  # (B, 3, D)
-        residual = self.head(vectors).mean(dim=1).unflatten(1, (COUNT, 3))  # (B, 106, 3)
-        return Answer(self.shape_mean + self.shape_scale * residual, points2d)
+            points = normalised(spatial_softmax(maps)).flatten(2)  # (B, 3, 212)
+            vectors = torch.cat([*levels, points], dim=2).flatten(1)  # (B, 3 D)
+            residual = self.head(vectors) + self._lifted(points)
+        return Answer(self.shape_mean + self.shape_scale * residual.unflatten(1, (COUNT, 3)), maps)
+
+    def _lifted(self, points: Tensor) -> Tensor:
+        """The residual that follows from the views' points (B, 3, 212); no gradient, or it would bend the 2D landmarks."""
+        with torch.autocast(points.device.type, enabled=False):
+            lifted = nn.functional.linear(points.detach().float().flatten(1), self.lift_weight, self.lift_bias)
+        return lifted.clamp(-LARGEST_LIFT, LARGEST_LIFT)
 
     def _encode(self, views: Tensor) -> tuple[list[Tensor], Tensor | None]:
-        """Levels of pooled features, each (B, 3, C), and 2D landmarks (B, 3, 106, 2)."""
+        """Levels of pooled features, each (B, 3, C), and 2D landmark maps (B, 3, 106, H, W)."""
         pixels = views.permute(0, 1, 4, 2, 3).float() / 255  # (B, 3, RGB, S, S)
-        if self.share == "all":
-            found = self.encoders[0](pixels.flatten(0, 1))  # (3 B, ...)
-            *levels, points = (part if part is None else part.unflatten(0, (-1, VIEWS)) for part in found)
-            return levels, points
-        if self.share == "none":
-            answers = [encoder(pixels[:, view]) for view, encoder in enumerate(self.encoders)]
-        else:
-            sides, middle = self.encoders
-            *levels, points = sides(pixels[:, 2].flip(-1))
-            answers = [sides(pixels[:, 0]), middle(pixels[:, 1]), [*levels, mirrored_back(points)]]
-        *levels, points = (None if parts[0] is None else torch.stack(parts, dim=1) for parts in zip(*answers))
-        return levels, points
+        mirrored = self.share in ("mirrored", "sides")
+        if mirrored:
+            pixels = torch.cat([pixels[:, :2], pixels[:, 2:].flip(-1)], dim=1)
+        groups = SHARES[self.share]
+        answers = [[None if part is None else part.unflatten(0, (-1, len(group)))
+                    for part in encoder(pixels[:, group].flatten(0, 1))]  # (B g, ...) and back to (B, g, ...)
+                   for encoder, group in zip(self.encoders, groups)]
+        order = torch.argsort(torch.tensor(sum(groups, [])))
+        *levels, maps = (None if parts[0] is None else torch.cat(parts, dim=1)[:, order] for parts in zip(*answers))
+        if mirrored and maps is not None:
+            maps = torch.cat([maps[:, :2], mirrored_back(maps[:, 2:])], dim=1)
+        return levels, maps
 
 
 class ViewEncoder(nn.Module):
-    """A timm backbone's feature levels, pooled, and 2D landmarks by spatial softmax on the merged levels.
-
-    The merging is a feature pyramid's top-down path (Lin et al. 2017); the spatial softmax (Finn et al. 2016, "integral
-    regression" of Sun et al. 2018) turns each map into one point, so it trains with or without 2D targets.
-    """
+    """A timm backbone's feature levels, pooled, and 2D landmark maps from the levels merged as in a feature pyramid's
+    top-down path (Lin et al. 2017)."""
 
     def __init__(self, backbone: str, image_size: int, pretrained: bool, finds_points: bool, width: int = 64) -> None:
         super().__init__()
@@ -103,25 +110,28 @@ class ViewEncoder(nn.Module):
                                       nn.Conv2d(width, COUNT, 1))
 
     def forward(self, pixels: Tensor) -> list[Tensor | None]:
-        """(B, 3, S, S) in 0..1 -> the levels' means (B, C), coarse last, and then the points (B, 106, 2) or None."""
+        """(B, 3, S, S) in 0..1 -> the levels' means (B, C), coarse last, and then the maps (B, 106, H, W) or None."""
         levels = self.backbone(pixels)
         means = [level.mean(dim=(2, 3)) for level in levels]
-        return [*means, self._points(levels) if self.finds_points else None]
+        return [*means, self._maps(levels) if self.finds_points else None]
 
-    def _points(self, levels: list[Tensor]) -> Tensor:
+    def _maps(self, levels: list[Tensor]) -> Tensor:
         merged = self.lateral[-1](levels[-1])
         for level, lateral in zip(levels[-2::-1], self.lateral[-2::-1]):
             merged = lateral(level) + nn.functional.interpolate(merged, size=level.shape[-2:], mode="nearest")
-        return spatial_softmax(self.maps(merged))
+        return self.maps(merged).float()
 
 
 def spatial_softmax(maps: Tensor) -> Tensor:
-    """The expected position under the softmax of each map. (B, L, H, W) -> (B, L, 2) as x, y in 0..1."""
+    """The expected position under the softmax of each map. (..., H, W) -> (..., 2) as x, y in 0..1 of the crop.
+
+    Finn et al. 2016; with a loss on it, the "integral regression" of Sun et al. 2018. It needs no 2D target to train.
+    """
     height, width = maps.shape[-2:]
-    share = maps.float().flatten(2).softmax(dim=2).unflatten(2, (height, width))
+    share = maps.flatten(-2).softmax(dim=-1).unflatten(-1, (height, width))
     x = (torch.arange(width, device=maps.device) + 0.5) / width
     y = (torch.arange(height, device=maps.device) + 0.5) / height
-    return torch.stack([share.sum(dim=2) @ x, share.sum(dim=3) @ y], dim=2)
+    return torch.stack([share.sum(dim=-2) @ x, share.sum(dim=-1) @ y], dim=-1)
 
 
 def normalised(points2d: Tensor) -> Tensor:
@@ -131,13 +141,18 @@ def normalised(points2d: Tensor) -> Tensor:
     return centred / radius.clamp_min(1e-3)
 
 
-def mirrored_back(points: Tensor | None) -> Tensor | None:
-    """Points (B, 106, 2) found in a mirrored crop, in the unmirrored crop's units."""
-    return None if points is None else points[:, MIRROR.tolist()] * points.new_tensor([-1.0, 1.0]) + points.new_tensor([1.0, 0.0])
+def mirrored_back(maps: Tensor) -> Tensor:
+    """Maps (..., 106, H, W) of a mirrored crop as maps of the unmirrored one."""
+    return maps[..., MIRROR.tolist(), :, :].flip(-1)
 
 
 def fc_head(width: int, dropout: float, hidden: int = 512) -> nn.Module:
-    """The method's head: three fully connected layers with activation and dropout. (..., width) -> (..., 318)."""
+    """The method's head: three fully connected layers with activation and dropout. (..., width) -> (..., 318).
+
+    The last layer starts at zero, so training starts from the mean shape and the lift.
+    """
+    last = nn.Linear(hidden, COUNT * 3)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
     return nn.Sequential(nn.Linear(width, hidden), nn.SiLU(), nn.Dropout(dropout),
-                         nn.Linear(hidden, hidden), nn.SiLU(), nn.Dropout(dropout),
-                         nn.Linear(hidden, COUNT * 3))
+                         nn.Linear(hidden, hidden), nn.SiLU(), nn.Dropout(dropout), last)

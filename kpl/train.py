@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from kpl import backbones, folds, score
+from kpl import backbones, folds, lift, score
 from kpl.config import TrainFold, difference, path
 from kpl.errors import BadInput
 from kpl.faces import FaceStore
@@ -26,6 +26,7 @@ from kpl.views import EpochSampler, Views
 log = logging.getLogger("kpl")
 MAY_CHANGE = ("faces", "runs", "workers")  # parameters that do not change what a run finds
 MAX_GRADIENT_NORM = 5.0
+SMALLEST_SPREAD = 1e-4  # canonical units, so that no residual is divided by zero
 
 
 def train_fold(config: TrainFold, store: FaceStore) -> pd.DataFrame:
@@ -47,12 +48,12 @@ def train_fold(config: TrainFold, store: FaceStore) -> pd.DataFrame:
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     known = store.known
-    shapes = store.points3d[known & ~held_out]
+    train_rows, held_out_rows = np.flatnonzero(known & ~held_out), np.flatnonzero(known & held_out)
     torch.manual_seed(config.seed)
-    network = build(config, shapes, pretrained=_start_from_published(config, folder)).to(device)
+    network = build(config, store, train_rows, pretrained=_start_from_published(config, folder)).to(device)
     if config.weights not in ("auto", "none"):
         backbones.load_weights(network, str(path(config.weights)))
-    history = _epochs(config, store, network, np.flatnonzero(known & ~held_out), np.flatnonzero(known & held_out), folder)
+    history = _epochs(config, store, network, train_rows, held_out_rows, folder)
     _save_results(folder, network, store, held_out, history)
     (folder / "checkpoint.pt").unlink(missing_ok=True)
     return history
@@ -69,11 +70,18 @@ def hold_out(config: TrainFold, store: FaceStore) -> np.ndarray:
     return fold == config.fold
 
 
-def build(config: TrainFold, shapes: np.ndarray, pretrained: bool = False) -> FaceNetwork:
-    """The network of a config; its residuals are in units of the spread of `shapes` (N, 106, 3), per coordinate."""
-    mean, scale = torch.from_numpy(shapes.mean(axis=0)), torch.from_numpy(shapes.std(axis=0) + 1e-4)
-    return FaceNetwork(config.backbone, config.image_size, config.fusion, config.share, config.head, config.dropout,
-                       mean, scale, pretrained)
+def build(config: TrainFold, store: FaceStore, rows: np.ndarray, pretrained: bool = False) -> FaceNetwork:
+    """The network of a config for the training `rows` of a store: its residuals are in units of the spread of their shapes,
+    per coordinate, and its lift is fitted to their 2D landmarks if they are known and used."""
+    shapes = store.points3d[rows]
+    mean, scale = shapes.mean(axis=0), shapes.std(axis=0) + SMALLEST_SPREAD
+    network = FaceNetwork(config.backbone, config.image_size, config.fusion, config.share, config.head, config.dropout,
+                          torch.from_numpy(mean), torch.from_numpy(scale), pretrained)
+    fitted = lift.fit(store.points2d[rows], shapes, mean, scale, config.seed) if config.points2d > 0 else None
+    if fitted is not None and config.fusion == "late":
+        network.lift_weight.copy_(torch.from_numpy(fitted[0]))
+        network.lift_bias.copy_(torch.from_numpy(fitted[1]))
+    return network
 
 
 def _epochs(config: TrainFold, store: FaceStore, network: FaceNetwork, train_rows: np.ndarray, held_out_rows: np.ndarray,
@@ -104,8 +112,8 @@ def _epochs(config: TrainFold, store: FaceStore, network: FaceNetwork, train_row
                 answer = network(pixels)
             scale = network.shape_scale
             loss = LOSSES[config.loss](answer.points3d / scale, points3d / scale)
-            if answer.points2d is not None:
-                loss = loss + config.points2d * points2d_loss(answer.points2d, points2d)
+            if answer.maps is not None:
+                loss = loss + config.points2d * points2d_loss(answer.maps, points2d)
             optimizer.zero_grad(set_to_none=True)
             scaler.scale(loss).backward()
             scaler.unscale_(optimizer)

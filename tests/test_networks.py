@@ -4,7 +4,7 @@ from safetensors.torch import save_file
 
 from kpl import backbones, networks
 from kpl.errors import BadInput
-from kpl.landmarks import MEAN_SHAPE, MIRROR, mirror_points2d
+from kpl.landmarks import MEAN_SHAPE, mirror_points2d
 
 MEAN, SCALE = torch.from_numpy(MEAN_SHAPE).float().contiguous(), torch.full((106, 3), 0.05)
 SIZE = 32
@@ -19,17 +19,18 @@ def pictures(batch=2, size=SIZE):
     return torch.randint(0, 256, (batch, 3, size, size, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
 
 
-@pytest.mark.parametrize("fusion, share, head", [("late", "all", "fc"), ("late", "sides", "linear"), ("late", "none", "fc"),
+@pytest.mark.parametrize("fusion, share, head", [("late", "all", "fc"), ("late", "mirrored", "fc"), ("late", "sides", "linear"),
+                                                 ("late", "none", "fc"),
                                                  ("average", "all", "linear"), ("average", "sides", "fc")])
 def test_every_structure_answers_and_learns_in_all_of_its_parts(fusion, share, head):
     net = network(fusion=fusion, share=share, head=head)
     answer = net(pictures())
     assert answer.points3d.shape == (2, 106, 3)
+    assert (answer.maps is None) == (fusion == "average")
     loss = answer.points3d.sum()
-    if answer.points2d is not None:
-        assert answer.points2d.shape == (2, 3, 106, 2)
-        assert 0 <= answer.points2d.min() and answer.points2d.max() <= 1
-        loss = loss + answer.points2d.sum()
+    if answer.maps is not None:
+        assert answer.maps.shape[:3] == (2, 3, 106)
+        loss = loss + answer.maps.sum()
     loss.backward()
     assert all(parameter.grad is not None for parameter in net.head.parameters())
     assert all(any(p.grad is not None for p in encoder.parameters()) for encoder in net.encoders)
@@ -47,23 +48,38 @@ def test_short_names_stand_for_timm_models_with_published_weights():
         assert config is not None and config.has_weights, name
 
 
-def test_the_sides_share_weights_through_the_mirror():
-    """With shared sides, a mirrored capture gives the mirrored 2D landmarks in the other side view, exactly."""
-    net = network(share="sides").eval()
+@pytest.mark.parametrize("share", ["mirrored", "sides"])
+def test_the_sides_share_weights_through_the_mirror(share):
+    """A mirrored capture gives the mirrored 2D landmarks in the other side view, exactly."""
+    net = network(share=share).eval()
     views = pictures()
-    mirrored = views.flip(3)[:, [2, 1, 0]]
     with torch.inference_mode():
-        found, found_mirrored = net(views).points2d, net(mirrored).points2d
+        found = networks.spatial_softmax(net(views).maps)
+        found_mirrored = networks.spatial_softmax(net(views.flip(3)[:, [2, 1, 0]]).maps)
     for view, other in ((0, 2), (2, 0)):
         expected = torch.from_numpy(mirror_points2d(found[:, view].numpy()))
         assert torch.allclose(found_mirrored[:, other], expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("share", networks.SHARES)
+def test_each_view_is_answered_in_its_own_place(share):
+    """Changing one picture changes the maps of that view and of no other."""
+    net, views = network(share=share).eval(), pictures(1)
+    with torch.inference_mode():
+        before = net(views).maps
+        for view in range(3):
+            changed = views.clone()
+            changed[:, view] = 255 - changed[:, view]
+            difference = (net(changed).maps - before).abs().amax(dim=(0, 2, 3, 4))
+            assert [bool(value > 1e-4) for value in difference] == [v == view for v in range(3)]
+
+
 def test_average_treats_all_views_alike_and_late_does_not():
     views = pictures()
-    for fusion, same in (("average", True), ("late", False)):
-        net = network(fusion=fusion).eval()
+    for fusion, head, same in (("average", "linear", True), ("late", "fc", False)):
+        net = network(fusion=fusion, head=head).eval()
         with torch.inference_mode():
+            torch.nn.init.normal_((net.head[-1] if head == "fc" else net.head).weight, std=0.01)  # the fc head starts at zero
             change = (net(views).points3d - net(views[:, [1, 2, 0]]).points3d).abs().max()
         assert (change < 1e-5) == same
 
@@ -79,10 +95,17 @@ def test_normalised_points_forget_the_crop():
     assert torch.allclose(networks.normalised(points), networks.normalised(points * 0.5 + 0.2), atol=1e-4)
 
 
-def test_mirrored_back_is_the_landmarks_mirror():
-    points = torch.rand(1, 106, 2)
-    assert torch.allclose(networks.mirrored_back(points)[0], torch.from_numpy(mirror_points2d(points[0].numpy())))
-    assert networks.mirrored_back(points)[0, 0, 1] == points[0, MIRROR[0], 1]
+def test_the_lift_is_added_bounded_and_bends_no_landmark():
+    net = network().eval()
+    net.lift_bias += 1.0
+    answer = net(pictures())
+    assert torch.allclose(answer.points3d, (MEAN + SCALE).expand(2, -1, -1), atol=1e-5)
+    net.lift_bias += 100.0
+    assert torch.allclose(net(pictures()).points3d, (MEAN + networks.LARGEST_LIFT * SCALE).expand(2, -1, -1), atol=1e-5)
+    net.lift_bias.zero_()
+    net.lift_weight.fill_(1e-3)
+    net(pictures()).points3d.sum().backward()
+    assert net.encoders[0].maps[-1].weight.grad.abs().max() == 0  # the head starts at zero, the lift passes nothing back
 
 
 @pytest.mark.parametrize("wrong, words", [

@@ -17,8 +17,8 @@ from kpl.config import TrainFold
 from kpl.errors import BadInput
 
 SETTINGS = dict(name="", backbone="mobilenetv3", image_size=32, fold=0, folds=2, epochs=2, batch_size=8, lr=1e-3,
-                weight_decay=0.01, cycles=1, seed=0, fusion="late", share="all", head="fc", dropout=0.1, loss="l1",
-                points2d=10.0, augment=True, weights="none", workers=0)
+                weight_decay=0.01, cycles=1, seed=0, fusion="late", share="mirrored", head="fc", dropout=0.1, loss="l1",
+                points2d=0.3, augment=True, weights="none", workers=0)
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +145,7 @@ def test_the_network_can_learn_32_samples_by_heart(tmp_path, store):
     rows = np.flatnonzero(store.known)[:32]
     made = config(tmp_path, store, backbone="resnet10t", image_size=64, epochs=150, dropout=0.0, augment=False, lr=2e-3,
                   weight_decay=0.0)
-    network = train.build(made, store.points3d[rows])
+    network = train.build(made, store, rows)
     train._epochs(made, store, network, rows, rows, tmp_path)
     points = predict.predict_rows(network, store, made.image_size, rows, 16)
     assert score.nme(points, store.points3d[rows]).mean() < 0.01

@@ -34,6 +34,7 @@ class Anatomy:
     clothes_triangles: np.ndarray
     left_eye_vertices: np.ndarray
     right_eye_vertices: np.ndarray
+    teeth_vertices: np.ndarray
     triangles: np.ndarray
     part: np.ndarray
     triangle_uv: np.ndarray

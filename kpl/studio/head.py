@@ -17,6 +17,9 @@ _EYE_DISTANCE = float(np.linalg.norm(_EYES[0] - _EYES[1]))
 # How MakeHuman's head at rest is turned against the competition's mean shape: found by fitting.
 _TILT_DEGREES = 4.0
 
+# The population's lips lie further back than MakeHuman's, whose teeth would pierce them (dm).
+_TEETH_SET_BACK = 0.05
+
 
 @dataclass(frozen=True)
 class Head:
@@ -47,6 +50,7 @@ def shape_head(anatomy: Anatomy, subject: Subject, rest: np.ndarray, actions: di
     skin_normals = vertex_normals(vertices, anatomy.head_triangles)
     points, centers, gaze = _landmarks(anatomy, vertices, rest)
     dressed = _inflate_clothes(anatomy, vertices, subject)
+    dressed[anatomy.teeth_vertices, 2] -= _TEETH_SET_BACK
     hair, band = _shells(anatomy, subject)
     shells = [vertices[under] + skin_normals[under] * height[:, None]
               for under, height in ((anatomy.hair_vertices, hair), (anatomy.band_vertices, band))]
@@ -95,10 +99,11 @@ def _landmarks(anatomy: Anatomy, vertices: np.ndarray, rest: np.ndarray) -> tupl
     for eye, pupil, ball in zip(landmarks.EYE_CENTERS, landmarks.PUPILS,
                                 (anatomy.left_eye_vertices, anatomy.right_eye_vertices), strict=True):
         center = vertices[ball].mean(axis=0)
-        radius = np.linalg.norm(vertices[ball] - center, axis=1).max()
+        resting = rest[ball].mean(axis=0)
+        radius = np.linalg.norm(rest[ball] - resting, axis=1).max()
         gaze = points[pupil] - center  # the barycentric point is the middle of the iris ring
         gaze /= np.linalg.norm(gaze)
-        points[eye] = rest[ball].mean(axis=0) + [0, 0, radius]
+        points[eye] = resting + [0, 0, radius]
         points[pupil] = center + radius * gaze
         centers.append(center)
         gazes.append(gaze)

@@ -92,7 +92,7 @@ def interpolate(surface: Surface, face: int, u: float, v: float, position: wp.ve
 
 
 @wp.func
-def is_cut_away(hit: Hit, look: Look, direction: wp.vec3) -> bool:
+def is_cut_away(hit: Hit, look: Look, from_behind: bool) -> bool:
     """Shells, strips and clothes end where their pattern says so: the ray goes on."""
     p = hit.reference
     if hit.part == HAIR:
@@ -101,7 +101,7 @@ def is_cut_away(hit: Hit, look: Look, direction: wp.vec3) -> bool:
     if hit.part == BAND:
         return wp.abs(hit.traits[1] - look.band_height) > look.band_half_width
     if hit.part == TEETH or hit.part == MOUTH or hit.part == SOCKET:
-        return wp.dot(hit.normal, direction) > 0.0  # from behind, these pierce the lips
+        return from_behind  # there, these would pierce the lips
     if hit.part == CLOTHES:
         dip = look.neckline * wp.max(0.0, 0.9 - wp.abs(p[0])) * smoothstep(0.3, 1.0, p[2])
         return p[1] > look.collar - dip

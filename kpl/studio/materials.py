@@ -122,9 +122,9 @@ def material_of(hit: Hit, look: Look, atlas: wp.array2d(dtype=wp.vec3)) -> Mater
     if hit.part == BAND:
         material.albedo = look.band
     if hit.part == TEETH:
-        material.albedo = wp.vec3(0.55, 0.50, 0.42)
+        material.albedo = wp.vec3(0.42, 0.37, 0.30)
         material.gloss = 0.2
-        material.openness = 0.55
+        material.openness = 0.45
     if hit.part == TONGUE:
         material.albedo = wp.vec3(0.5, 0.16, 0.15)
         material.gloss = 0.15

@@ -57,6 +57,7 @@ def build() -> Anatomy:
         clothes_triangles=basis.triangles[part == Part.CLOTHES],
         left_eye_vertices=np.unique(basis.triangles[part == Part.LEFT_EYE]),
         right_eye_vertices=np.unique(basis.triangles[part == Part.RIGHT_EYE]),
+        teeth_vertices=np.unique(basis.triangles[np.isin(part, (Part.TEETH, Part.TONGUE))]),
         triangles=triangles, part=render_part, triangle_uv=_to_atlas(basis.uv[uv], island),
         hair_vertices=hair_vertices, band_vertices=band_vertices, reference_landmarks=points - origin,
         **{name: values[source].astype(np.float32) for name, values in of_render_vertices.items()},

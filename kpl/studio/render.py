@@ -39,17 +39,17 @@ def trace(surface: Surface, look: Look, lights: Lights, lens: Lens, atlas: wp.ar
     direction = wp.normalize(lens.right * ((x - lens.center[0]) / lens.focal)
                              - lens.up * ((y - lens.center[1]) / lens.focal) - lens.back)
     start = lens.eye
-    for _layer in range(6):
+    for _layer in range(10):
         query = wp.mesh_query_ray(surface.mesh, start, direction, 1.0e6)
         if not query.result:
             break
         hit = interpolate(surface, query.face, query.u, query.v, start + direction * query.t)
-        if not is_cut_away(hit, look, direction):
+        if not is_cut_away(hit, look, wp.dot(query.normal, direction) > 0.0):
             if wp.dot(hit.normal, direction) > 0.0:
                 hit.normal = -hit.normal
             color = shade(hit, material_of(hit, look, atlas), look, lights, direction)
             return wp.vec4(color[0], color[1], color[2], 1.0)
-        start = hit.position + direction * 0.002
+        start = hit.position + direction * 0.0003  # no further: skin may lie close behind
     return wp.vec4(behind[0], behind[1], behind[2], 0.0)
 
 

@@ -39,15 +39,3 @@ def _draw(axis: plt.Axes, picture: np.ndarray, points: Sequence, boxes: Sequence
         axis.plot([x1, x2, x2, x1, x1], [y1, y1, y2, y2, y1], linewidth=1.2, color="white" if i else "darkorange")
     axis.set_xlim(0, width)
     axis.set_ylim(height, 0)
-
-
-def learning_curves(history, mean_shape_nme: float) -> Figure:
-    """Loss and hold-out NME over the epochs of a run's history; dashed: the NME of the mean shape."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 2.8), layout="constrained")
-    left.plot(history["epoch"], history["loss"], marker=".")
-    left.set(title="training loss", xlabel="epoch")
-    right.plot(history["epoch"], history["nme"], marker=".", color="darkorange", label="held-out subjects")
-    right.axhline(mean_shape_nme, linestyle="--", color="grey", label="mean shape")
-    right.set(title="NME", xlabel="epoch", ylim=(0, None))
-    right.legend(frameon=False)
-    return figure

@@ -3,7 +3,7 @@
 import numpy as np
 import warp as wp
 
-wp.config.log_level = wp.LOG_ERROR  # it greets at length, and warns where there is no GPU
+wp.config.log_level = wp.LOG_ERROR  # it greets at length
 
 
 @wp.kernel(enable_backward=False)

@@ -30,6 +30,7 @@ def open_studio(cache: Path, scale: float) -> Photographer:
     """A photographer for pictures of `scale`; anatomy and compiled kernels are kept in the folder `cache`."""
     cv2.setNumThreads(1)
     wp.config.kernel_cache_dir = str(cache / "warp")
+    _init_warp()
     photographer = Photographer(anatomy.load(cache), scale)
     wp.load_module(render, device="cpu")
     return photographer
@@ -47,6 +48,18 @@ def make_subject(root: Path, number: int, seed: int, expressions: list[str], rec
     with atomic(record) as temporary:
         np.savez(temporary, **{name: np.stack([getattr(portrait, name) for portrait in portraits])
                                for name in ("points", "points2d", "boxes", "intrinsics", "extrinsics")})
+
+
+def _init_warp() -> None:
+    """Start Warp without its word on a missing GPU, which its library writes across the progress bar."""
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            wp.init()
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 def _end_with_parent() -> None:

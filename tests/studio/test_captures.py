@@ -13,7 +13,7 @@ from kpl import landmarks, score
 from kpl.errors import BadInput
 from kpl.files import read_json
 from kpl.studio.captures import Settings
-from tests.studio.conftest import contents, load_npz, run_studio, studio_command
+from .conftest import contents, load_npz, run_studio, studio_command
 
 EXPRESSIONS = [f"{number:02d}" for number in range(1, 8)]
 TRAIN = [f"{subject}/{expression}" for subject in ("00001", "00002") for expression in EXPRESSIONS]

@@ -1,6 +1,8 @@
 """The neural second layer: landmarks as tokens, networks as channels."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -70,12 +72,23 @@ def neural(points: np.ndarray, truth: np.ndarray, subjects: np.ndarray, new_poin
     scale = residual.std(axis=(0, 1))  # (3,)
     target = torch.tensor(residual / scale, dtype=torch.float32)
     fit, check = next(GroupShuffleSplit(1, test_size=0.2, random_state=seed).split(residual, groups=subjects))
-    with torch.random.fork_rng(devices=[]):
+    with _one_thread(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = _train(features[fit], target[fit], features[check], target[check])
-    with torch.no_grad():
-        predicted = model(new_features).double().numpy()
+        with torch.no_grad():
+            predicted = model(new_features).double().numpy()
     return weighted_average(new_points, weights) + predicted * scale
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Matrices this small gain nothing from more threads, and lose much where cores are shared."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _train(features: torch.Tensor, target: torch.Tensor, check: torch.Tensor, check_target: torch.Tensor,

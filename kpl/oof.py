@@ -20,6 +20,7 @@ log = logging.getLogger("kpl")
 class OofStore:
     """K networks' canonical shapes: of N samples with truth, out of fold, and of M without, mean over folds."""
 
+    fingerprint: str  # of the faces it was gathered from
     networks: np.ndarray  # (K,) names
     samples: np.ndarray  # (N,) names
     subjects: np.ndarray  # (N,)
@@ -37,7 +38,8 @@ class OofStore:
 
 def load(file: str | Path) -> OofStore:
     """Read a saved store. Raises BadInput if it is missing or damaged."""
-    return OofStore(**read_npz(file, tuple(field.name for field in fields(OofStore))))
+    arrays = read_npz(file, tuple(field.name for field in fields(OofStore)))
+    return OofStore(**arrays | {"fingerprint": str(arrays["fingerprint"])})
 
 
 def gather(runs: Path, faces: FaceStore) -> tuple[OofStore, list[str]]:
@@ -49,7 +51,7 @@ def gather(runs: Path, faces: FaceStore) -> tuple[OofStore, list[str]]:
     where predictions and faces disagree, and if no network is left.
     """
     table = faces.table.reset_index(drop=True)
-    known = np.isfinite(faces.points3d).all(axis=(1, 2))
+    known = faces.known
     if not known.any():
         raise BadInput(f"{faces.folder} holds no sample with truth: gather the runs on the faces they were trained on.")
     labelled = table[known].assign(fold=_fold_of_each(runs / "folds.csv", table.loc[known, "subject"]))
@@ -70,7 +72,8 @@ def gather(runs: Path, faces: FaceStore) -> tuple[OofStore, list[str]]:
     if not names:
         raise BadInput(f"{runs} holds no network with all of its folds: train the missing ones with 02_train_fold.")
     return OofStore(
-        networks=np.array(names, dtype=str), samples=labelled["sample"].to_numpy(dtype=str),
+        fingerprint=faces.fingerprint, networks=np.array(names, dtype=str),
+        samples=labelled["sample"].to_numpy(dtype=str),
         subjects=labelled["subject"].to_numpy(dtype=str), folds=labelled["fold"].to_numpy(),
         truth=np.asarray(faces.points3d[known], dtype=np.float64), points=np.stack(points),
         test_samples=unlabelled["sample"].to_numpy(dtype=str),

@@ -22,7 +22,7 @@ def faces(tmp_path) -> FaceStore:
     points3d[12:] = np.nan
     table = pd.DataFrame({"sample": samples, "subject": subjects, "expression": "01", "split": "train"})
     return FaceStore(table, np.zeros((16, 3, 2, 2, 3), np.uint8), points3d, np.full((16, 3, 106, 2), np.nan, np.float32),
-                     {}, tmp_path / "faces", "")
+                     {}, tmp_path / "faces", "f00d")
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ def make_store(subjects: int = 24, bias: bool = True, seed: int = 0) -> oof.OofS
     names = np.array([f"{s:05d}" for s in subject])
     samples = np.array([f"{name}/0{1 + i % 5}" for i, name in enumerate(names)])
     train = subject < subjects - 4
-    return oof.OofStore(np.array(["large", "small"]), samples[train], names[train], subject[train] % 4,
+    return oof.OofStore("", np.array(["large", "small"]), samples[train], names[train], subject[train] % 4,
                         (MEAN_SHAPE + shapes)[train], points[:, train].astype(np.float32),
                         samples[~train], names[~train], points[:, ~train].astype(np.float32))
 

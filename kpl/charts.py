@@ -1,0 +1,133 @@
+"""Pictures of scores and shapes. Every function returns a matplotlib figure.
+
+Predictions are orange, truth is blue, here as in kpl.plots.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from kpl import score
+from kpl.landmarks import GROUPS, OUTLINES
+
+PREDICTION, TRUTH = "darkorange", "royalblue"
+_SIDES = {"from the front": -90, "from the side": -40, "profile": 0}  # azimuth in degrees
+
+
+def error_curves(errors: Mapping[str, np.ndarray], limit: float = 0.1) -> Figure:
+    """The share of samples (percent) with at most a given error; `errors` are NME (N,) by name."""
+    figure, axis = plt.subplots(figsize=(7, 4), layout="constrained")
+    for name, values in errors.items():
+        known, percent = score.error_curve(values)
+        style = "--" if name == "mean_shape" else "-"
+        axis.plot(known, percent, style, linewidth=2.5 if name == "final" else 1.2, drawstyle="steps-post",
+                  label=f"{name}, AUC {score.auc(values, limit):.3f}")
+    axis.set(xlim=(0, limit), ylim=(0, 100), xlabel="NME", ylabel="% of samples with at most this error")
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize=8, loc="lower right" if limit >= 0.1 else "best")
+    return figure
+
+
+def learning_curves(history: pd.DataFrame, mean_shape_nme: float) -> Figure:
+    """Loss and hold-out NME over the epochs of a run's history; dashed: the NME of the mean shape."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 2.8), layout="constrained")
+    left.plot(history["epoch"], history["loss"], marker=".")
+    left.set(title="training loss", xlabel="epoch")
+    right.plot(history["epoch"], history["nme"], marker=".", color="darkorange", label="held-out subjects")
+    right.axhline(mean_shape_nme, linestyle="--", color="grey", label="mean shape")
+    right.set(title="NME", xlabel="epoch", ylim=(0, None))
+    right.legend(frameon=False)
+    return figure
+
+
+def intervals(names: Sequence[str], middles: Sequence[float], lows: Sequence[float], highs: Sequence[float],
+              label: str, line: float | None = None) -> Figure:
+    """One dot with its interval for each name, best (lowest) at the top; a dashed line at `line`."""
+    order = np.argsort(middles)[::-1]
+    middles, lows, highs = (np.asarray(values)[order] for values in (middles, lows, highs))
+    figure, axis = plt.subplots(figsize=(7, 0.6 + 0.38 * len(names)), layout="constrained")
+    axis.errorbar(middles, np.arange(len(names)), xerr=[middles - lows, highs - middles], fmt="o", capsize=3, color="k")
+    axis.set_yticks(np.arange(len(names)), np.asarray(names)[order])
+    axis.set(xlabel=label, ylim=(-0.6, len(names) - 0.4))
+    axis.grid(axis="x", alpha=0.3)
+    if line is not None:
+        axis.axvline(line, linestyle="--", color="gray")
+    return figure
+
+
+def region_bars(errors: Mapping[str, np.ndarray]) -> Figure:
+    """Mean error of each region of the face; `errors` are landmark errors (N, 106) by name."""
+    figure, axis = plt.subplots(figsize=(8, 3.4), layout="constrained")
+    width = 0.8 / len(errors)
+    for i, (name, values) in enumerate(errors.items()):
+        heights = [values[:, region].mean() for region in GROUPS.values()]
+        axis.bar(np.arange(len(GROUPS)) + (i - (len(errors) - 1) / 2) * width, heights, width, label=name)
+    axis.set_xticks(np.arange(len(GROUPS)), list(GROUPS))
+    axis.set_ylabel("mean error / eye distance")
+    axis.legend(fontsize=8, ncols=3)
+    return figure
+
+
+def correlations(names: Sequence[str], matrix: np.ndarray) -> Figure:
+    """A matrix (K, K) of correlations, with its numbers."""
+    size = 1.8 + 0.75 * len(names)
+    figure, axis = plt.subplots(figsize=(size + 1, size), layout="constrained")
+    picture = axis.imshow(matrix, vmin=0, vmax=1, cmap="viridis")
+    axis.set_xticks(np.arange(len(names)), names, rotation=40, ha="right", fontsize=8)
+    axis.set_yticks(np.arange(len(names)), names, fontsize=8)
+    for (row, column), value in np.ndenumerate(matrix):
+        axis.text(column, row, f"{value:.2f}", ha="center", va="center", color="k" if value > 0.5 else "w", fontsize=8)
+    figure.colorbar(picture, shrink=0.8)
+    return figure
+
+
+def face_map(values: np.ndarray, shape: np.ndarray, label: str) -> Figure:
+    """One value a landmark (106,) as colours on a face (106, 3), from the front and in profile; zero is white."""
+    figure, axes = plt.subplots(1, 2, figsize=(8, 4), layout="constrained")
+    limit = np.abs(values).max() or 1.0
+    for axis, across in zip(axes, (0, 2)):
+        for outline in OUTLINES.values():
+            axis.plot(shape[outline, across], shape[outline, 1], color="0.8", linewidth=1, zorder=0)
+        dots = axis.scatter(shape[:, across], shape[:, 1], c=values, cmap="RdBu_r", vmin=-limit, vmax=limit, s=28,
+                            edgecolors="0.5", linewidths=0.4)
+        axis.set_aspect("equal")
+        axis.set_axis_off()
+    figure.colorbar(dots, ax=axes, label=label, shrink=0.8)
+    return figure
+
+
+def faces_in_3d(shapes: np.ndarray, titles: Sequence[str], truth: np.ndarray | None = None,
+                crops: np.ndarray | None = None) -> Figure:
+    """Rows of shapes (R, 106, 3) from three sides, over the truth (R, 106, 3) and beside the crops (R, 3, S, S, 3).
+
+    Truth is drawn only where given; shapes should be aligned to it beforehand (kpl.score.align).
+    """
+    pictures = 0 if crops is None else 3
+    columns = pictures + len(_SIDES)
+    figure = plt.figure(figsize=(2.2 * columns, 2.5 * len(shapes)), layout="constrained")
+    for row, shape in enumerate(shapes):
+        for view in range(pictures):
+            axis = figure.add_subplot(len(shapes), columns, row * columns + view + 1)
+            axis.imshow(crops[row, view])
+            axis.set_axis_off()
+        for i, (side, azimuth) in enumerate(_SIDES.items()):
+            axis = figure.add_subplot(len(shapes), columns, row * columns + pictures + i + 1, projection="3d")
+            if truth is not None:
+                draw_shape(axis, truth[row], TRUTH)
+            draw_shape(axis, shape, PREDICTION)
+            axis.view_init(elev=0, azim=azimuth)
+            axis.set_title(titles[row] if i == 0 else side, fontsize=8, pad=0)
+    return figure
+
+
+def draw_shape(axis: plt.Axes, shape: np.ndarray, color: str) -> None:
+    """Draw the outlines of a canonical shape (106, 3) on a 3D axis, upright and with equal scales."""
+    x, y, z = shape.T
+    for outline in OUTLINES.values():
+        axis.plot(x[outline], -z[outline], y[outline], color=color, linewidth=1)
+    axis.plot(x, -z, y, ".", color=color, markersize=1.5)
+    axis.set_box_aspect((np.ptp(x), np.ptp(z), np.ptp(y)), zoom=1.2)
+    axis.set_axis_off()

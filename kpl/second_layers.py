@@ -13,13 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import lightgbm
 import numpy as np
-from sklearn.decomposition import PCA
 from sklearn.model_selection import GroupKFold
 from tqdm import tqdm
 
 from kpl.averages import fit_weights, mean_average, weighted_average
 
-COMPONENTS = 12  # shared features: principal components of the mean predictions
+COMPONENTS = 4  # principal components that the trees see; measured: they help trees a little and harm ridge
 ALPHAS = np.logspace(0, 5, 11)  # ridge penalties tried, for standardised features
 TREES = {"objective": "l2", "learning_rate": 0.05, "num_leaves": 7, "min_data_in_leaf": 20, "lambda_l2": 10.0,
          "feature_fraction": 0.7, "bagging_fraction": 0.7, "bagging_freq": 1, "num_threads": 1,
@@ -43,7 +42,7 @@ def ridge(points: np.ndarray, truth: np.ndarray, subjects: np.ndarray, new_point
           seed: int) -> np.ndarray:
     """A linear model for each of the 318 coordinates; one penalty, chosen by cross-validation over subjects."""
     weights = fit_weights(points, truth)
-    features, new_features = features_of(points, new_points, weights)
+    features, new_features = features_of(points, new_points, weights, components=0)
     residual = _flat(truth - weighted_average(points, weights))
     error = np.zeros(len(ALPHAS))
     splits = GroupKFold(min(5, len(set(subjects)))).split(residual, groups=subjects)
@@ -58,7 +57,7 @@ def gradient_boosting(points: np.ndarray, truth: np.ndarray, subjects: np.ndarra
                       seed: int) -> np.ndarray:
     """LightGBM (Ke et al. 2017): small trees for each of the 318 coordinates."""
     weights = fit_weights(points, truth)
-    features, new_features = features_of(points, new_points, weights)
+    features, new_features = features_of(points, new_points, weights, COMPONENTS)
     residual = _flat(truth - weighted_average(points, weights))
 
     def one(coordinate: int) -> np.ndarray:
@@ -72,26 +71,27 @@ def gradient_boosting(points: np.ndarray, truth: np.ndarray, subjects: np.ndarra
     return _add(new_points, weights, np.stack(columns, axis=1))
 
 
-def features_of(points: np.ndarray, new_points: np.ndarray, weights: np.ndarray,
+def features_of(points: np.ndarray, new_points: np.ndarray, weights: np.ndarray, components: int,
                 ) -> tuple[np.ndarray, np.ndarray]:
     """Standardised features of each coordinate, (318, N, F) and (318, M, F), fitted on the first predictions.
 
     Of the coordinate itself: the mean prediction, and each network's departure from it. Of the whole face, the same
-    for all coordinates: principal components of the mean prediction. weights: (K,) of that mean.
+    for all coordinates: the first `components` principal components of the mean prediction. weights: (K,) of that mean.
     """
     average = _flat(weighted_average(points, weights))
-    components = PCA(min(COMPONENTS, *average.shape), svd_solver="full").fit(average)
+    center = average.mean(axis=0)
+    axes = np.linalg.svd(average - center, full_matrices=False)[2][:components]  # (C, 318)
 
     def raw(points: np.ndarray) -> np.ndarray:
         average = _flat(weighted_average(points, weights))
         own = [average, *(_flat(one) - average for one in points)]
-        shared = np.repeat(components.transform(average)[None], average.shape[1], axis=0)
+        shared = np.repeat(((average - center) @ axes.T)[None], average.shape[1], axis=0)
         return np.concatenate([np.stack(own, axis=2).transpose(1, 0, 2), shared], axis=2)
 
     old, new = raw(points), raw(new_points)
-    center, spread = old.mean(axis=1, keepdims=True), old.std(axis=1, keepdims=True)
+    level, spread = old.mean(axis=1, keepdims=True), old.std(axis=1, keepdims=True)
     spread[spread < 1e-12] = 1.0  # a single network never departs from the mean
-    return (old - center) / spread, (new - center) / spread
+    return (old - level) / spread, (new - level) / spread
 
 
 def _ridge(features: np.ndarray, target: np.ndarray, new_features: np.ndarray, alphas: np.ndarray) -> np.ndarray:

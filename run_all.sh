@@ -36,7 +36,7 @@ esac
 make_environment
 export PATH="$here/.venv/bin:$PATH"
 case "${1:-}" in
-  test) cd "$here" && exec python -m pytest "${@:2}" ;;
+  test) cd "$here" && exec python -m pytest --numprocesses auto --dist loadfile "${@:2}" ;;
   lab) cd "$here" && exec jupyter lab --notebook-dir="$here" "${@:2}" ;;
   *) exec python "$here/notebooks/run_all.py" "$@" ;;
 esac

@@ -26,6 +26,7 @@ BACKBONES = {
     "vit_small": "vit_small_patch16_224.augreg_in21k_ft_in1k",
     "swin_tiny": "swin_tiny_patch4_window7_224.ms_in1k",
     "convnext_tiny": "convnext_tiny.fb_in22k_ft_in1k",
+    "hgnetv2_b0": "hgnetv2_b0.ssld_stage2_ft_in1k",
     "resnet10t": "resnet10t.c3_in1k",
     "resnet18": "resnet18.a1_in1k",
     "mobilenetv3": "mobilenetv3_small_100.lamb_in1k",

@@ -51,6 +51,8 @@ def train_fold(config: TrainFold, store: FaceStore) -> pd.DataFrame:
     train_rows, held_out_rows = np.flatnonzero(known & ~held_out), np.flatnonzero(known & held_out)
     torch.manual_seed(config.seed)
     network = build(config, store, train_rows, pretrained=_start_from_published(config, folder)).to(device)
+    if device.type == "cpu":  # a fifth faster there; on a GPU some backbones gain and some lose much
+        network = network.to(memory_format=torch.channels_last)
     if config.weights not in ("auto", "none"):
         backbones.load_weights(network, str(path(config.weights)))
     history = _epochs(config, store, network, train_rows, held_out_rows, folder)

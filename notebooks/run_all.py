@@ -24,8 +24,8 @@ TAIL = 4000  # characters of a stage's error stream that are kept
 
 # What a profile trains: its networks' backbones and sizes, and what all networks share.
 PROFILES = {
-    "quick": {"backbones": ["resnet10t"], "sizes": [64], "folds": 3,
-              "shared": {"epochs": 12, "batch_size": 16, "lr": 1e-3}},
+    "quick": {"backbones": ["hgnetv2_b0"], "sizes": [64], "folds": 3,
+              "shared": {"epochs": 12, "batch_size": 8, "lr": 3e-3}},
     "method": {"backbones": ["effb3", "effb4", "effb5", "effb6", "seresnet152d", "resnest200e", "resnet200d"],
                "sizes": [384], "folds": 5,
                "shared": {"epochs": 192, "batch_size": 16, "lr": 3e-4, "share": "none", "workers": 8}},

@@ -1,13 +1,17 @@
 """What several tests share. Only what is costly to make lies here."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
-import matplotlib
-import pytest
+# One thread a process, here and in what the tests start: the tests themselves run side by side.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from kpl import faces
+import matplotlib  # noqa: E402
+import pytest  # noqa: E402
+
+from kpl import faces  # noqa: E402
 
 matplotlib.use("Agg")
 

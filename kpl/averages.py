@@ -34,8 +34,14 @@ def fit_weights(points: np.ndarray, truth: np.ndarray) -> np.ndarray:
         return distance.mean(), np.tensordot(errors, direction, axes=2) / len(distance)
 
     equal = np.full(networks, 1 / networks)
-    solution = minimize(loss_and_slope, equal, jac=True, method="SLSQP", bounds=[(0, 1)] * networks,
-                        constraints={"type": "eq", "fun": lambda w: w.sum() - 1, "jac": np.ones_like},
-                        options={"ftol": 1e-9, "maxiter": 200})
+    solution = minimize(
+        loss_and_slope,
+        equal,
+        jac=True,
+        method="SLSQP",
+        bounds=[(0, 1)] * networks,
+        constraints={"type": "eq", "fun": lambda w: w.sum() - 1, "jac": np.ones_like},
+        options={"ftol": 1e-9, "maxiter": 200},
+    )
     weights = np.clip(solution.x, 0, None)
     return weights / weights.sum()

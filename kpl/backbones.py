@@ -43,14 +43,14 @@ class Backbone(nn.Module):
         self.model = model
         strides = model.feature_info.reduction()
         self.first = sum(stride < FINEST_STRIDE for stride in strides)
-        self.channels = model.feature_info.channels()[self.first:]
+        self.channels = model.feature_info.channels()[self.first :]
         self.channels_last = getattr(model, "output_fmt", "NCHW") == "NHWC"
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
 
     def forward(self, pixels: Tensor) -> list[Tensor]:
         """(B, 3, S, S) -> levels of (B, C, H, W)."""
-        levels = self.model((pixels - self.mean) / self.std)[self.first:]
+        levels = self.model((pixels - self.mean) / self.std)[self.first :]
         return [level.permute(0, 3, 1, 2) for level in levels] if self.channels_last else levels
 
 
@@ -64,8 +64,10 @@ def create(name: str, image_size: int, pretrained: bool) -> Backbone:
         model = timm.create_model(model_name, features_only=True, pretrained=pretrained, **fixed_size)
         model.eval()(torch.zeros(1, 3, image_size, image_size))
     except (AssertionError, RuntimeError, ValueError, AttributeError) as error:
-        raise BadInput(f"backbone {name!r} cannot be used at {image_size} px as a feature extractor "
-                       f"({str(error).splitlines()[0]}): choose another size or backbone.") from error
+        raise BadInput(
+            f"backbone {name!r} cannot be used at {image_size} px as a feature extractor "
+            f"({str(error).splitlines()[0]}): choose another size or backbone."
+        ) from error
     return Backbone(model.train(), *published)
 
 
@@ -73,8 +75,10 @@ def timm_name(name: str) -> str:
     """The timm model behind a short name; a timm name stands for itself. Raises BadInput for an unknown one."""
     model_name = BACKBONES.get(name, name)
     if not timm.is_model(model_name):
-        raise BadInput(f"unknown backbone {name!r}: the short names are {', '.join(BACKBONES)}; "
-                       "any model of timm.list_models() works too.")
+        raise BadInput(
+            f"unknown backbone {name!r}: the short names are {', '.join(BACKBONES)}; "
+            "any model of timm.list_models() works too."
+        )
     return model_name
 
 
@@ -99,11 +103,15 @@ def load_weights(network: nn.Module, file: str) -> None:
     try:
         found = load_file(file)
     except (OSError, SafetensorError) as error:
-        raise BadInput(f"{file} is not a safetensors file that can be read ({error}): give another weights file.") from error
+        raise BadInput(
+            f"{file} is not a safetensors file that can be read ({error}): give another weights file."
+        ) from error
     expected = network.state_dict()
     wrong = [key for key in expected if key not in found or found[key].shape != expected[key].shape]
     wrong += [key for key in found if key not in expected]
     if wrong:
-        raise BadInput(f"{file} does not fit this network in {len(wrong)} layers ({', '.join(wrong[:3])}...): "
-                       "give weights of the same backbone, fusion and head.")
+        raise BadInput(
+            f"{file} does not fit this network in {len(wrong)} layers ({', '.join(wrong[:3])}...): "
+            "give weights of the same backbone, fusion and head."
+        )
     network.load_state_dict(found)

@@ -50,13 +50,25 @@ def find(root: str | Path) -> pd.DataFrame:
     listed = read_lists(root)
     samples = sorted(set(pictures) | set(listed))
     if not pictures:
-        raise BadInput(f"{root} holds no pictures in a known layout: they must be called"
-                       " <subject>/<expression>/Images/<0|1|2>/t.jpg or <sample>/<0|1|2>/t.bmp.")
+        raise BadInput(
+            f"{root} holds no pictures in a known layout: they must be called"
+            " <subject>/<expression>/Images/<0|1|2>/t.jpg or <sample>/<0|1|2>/t.bmp."
+        )
     with_truth = _truth(root)[0].keys() if set(samples) - set(listed) else ()
-    rows = [(sample, *_subject_expression(root, sample), _split(sample, listed, with_truth),
-             *(pictures.get(sample, {}).get(view) for view in VIEWS)) for sample in samples]
-    problems = [f"{sample}: picture of view {', '.join(missing)} is missing." for sample, *_, a, b, c in rows
-                if (missing := [str(view) for view, path in zip(VIEWS, (a, b, c)) if path is None])]
+    rows = [
+        (
+            sample,
+            *_subject_expression(root, sample),
+            _split(sample, listed, with_truth),
+            *(pictures.get(sample, {}).get(view) for view in VIEWS),
+        )
+        for sample in samples
+    ]
+    problems = [
+        f"{sample}: picture of view {', '.join(missing)} is missing."
+        for sample, *_, a, b, c in rows
+        if (missing := [str(view) for view, path in zip(VIEWS, (a, b, c)) if path is None])
+    ]
     _say(problems)
     table = pd.DataFrame(rows, columns=COLUMNS, dtype=object)
     table.attrs["problems"] = problems
@@ -86,8 +98,10 @@ def points2d(root: str | Path) -> dict[str, np.ndarray]:
     arrays = read_npz(path, ("samples", "points"))
     samples, points = arrays["samples"], arrays["points"]
     if samples.dtype.kind != "U" or points.shape != (len(samples), len(VIEWS), COUNT, 2) or points.dtype.kind != "f":
-        raise BadInput(f"{path} must hold N names 'samples' and (N, 3, {COUNT}, 2) floats 'points', not"
-                       f" {samples.dtype} {samples.shape} and {points.dtype} {points.shape}.")
+        raise BadInput(
+            f"{path} must hold N names 'samples' and (N, 3, {COUNT}, 2) floats 'points', not"
+            f" {samples.dtype} {samples.shape} and {points.dtype} {points.shape}."
+        )
     return dict(zip(samples.tolist(), points.astype(np.float64)))
 
 
@@ -117,8 +131,11 @@ def _scan(root: Path) -> tuple[dict[str, dict[int, str]], dict[str, Path]]:
         if here.name.lower() == "fusion":
             scans |= {_name(root, owner): here / name for name in files if name.lower() == "gt.mat"}
         if here.name in ("0", "1", "2") and root in here.parents:
-            named = sorted((_SUFFIXES.index(path.suffix.lower()), path.name) for path in map(Path, files)
-                           if path.stem.lower() == "t" and path.suffix.lower() in _SUFFIXES)
+            named = sorted(
+                (_SUFFIXES.index(path.suffix.lower()), path.name)
+                for path in map(Path, files)
+                if path.stem.lower() == "t" and path.suffix.lower() in _SUFFIXES
+            )
             if named:
                 pictures.setdefault(_name(root, owner), {}).setdefault(int(here.name), str(here / named[0][1]))
     return pictures, scans

@@ -23,8 +23,14 @@ def error_curves(errors: Mapping[str, np.ndarray], limit: float = 0.1) -> Figure
     for name, values in errors.items():
         known, percent = score.error_curve(values)
         style = "--" if name == "mean_shape" else "-"
-        axis.plot(known, percent, style, linewidth=2.5 if name == "final" else 1.2, drawstyle="steps-post",
-                  label=f"{name}, AUC {score.auc(values, limit):.3f}")
+        axis.plot(
+            known,
+            percent,
+            style,
+            linewidth=2.5 if name == "final" else 1.2,
+            drawstyle="steps-post",
+            label=f"{name}, AUC {score.auc(values, limit):.3f}",
+        )
     axis.set(xlim=(0, limit), ylim=(0, 100), xlabel="NME", ylabel="% of samples with at most this error")
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8, loc="lower right" if limit >= 0.1 else "best")
@@ -43,8 +49,14 @@ def learning_curves(history: pd.DataFrame, mean_shape_nme: float) -> Figure:
     return figure
 
 
-def intervals(names: Sequence[str], middles: Sequence[float], lows: Sequence[float], highs: Sequence[float],
-              label: str, line: float | None = None) -> Figure:
+def intervals(
+    names: Sequence[str],
+    middles: Sequence[float],
+    lows: Sequence[float],
+    highs: Sequence[float],
+    label: str,
+    line: float | None = None,
+) -> Figure:
     """One dot with its interval for each name, best (lowest) at the top; a dashed line at `line`."""
     order = np.argsort(middles)[::-1]
     middles, lows, highs = (np.asarray(values)[order] for values in (middles, lows, highs))
@@ -91,16 +103,26 @@ def face_map(values: np.ndarray, shape: np.ndarray, label: str) -> Figure:
     for axis, across in zip(axes, (0, 2)):
         for outline in OUTLINES.values():
             axis.plot(shape[outline, across], shape[outline, 1], color="0.8", linewidth=1, zorder=0)
-        dots = axis.scatter(shape[:, across], shape[:, 1], c=values, cmap="RdBu_r", vmin=-limit, vmax=limit, s=28,
-                            edgecolors="0.5", linewidths=0.4)
+        dots = axis.scatter(
+            shape[:, across],
+            shape[:, 1],
+            c=values,
+            cmap="RdBu_r",
+            vmin=-limit,
+            vmax=limit,
+            s=28,
+            edgecolors="0.5",
+            linewidths=0.4,
+        )
         axis.set_aspect("equal")
         axis.set_axis_off()
     figure.colorbar(dots, ax=axes, label=label, shrink=0.8)
     return figure
 
 
-def faces_in_3d(shapes: np.ndarray, titles: Sequence[str], truth: np.ndarray | None = None,
-                crops: np.ndarray | None = None) -> Figure:
+def faces_in_3d(
+    shapes: np.ndarray, titles: Sequence[str], truth: np.ndarray | None = None, crops: np.ndarray | None = None
+) -> Figure:
     """Rows of shapes (R, 106, 3) from three sides, over the truth (R, 106, 3) and beside the crops (R, 3, S, S, 3).
 
     Truth is drawn only where given; shapes should be aligned to it beforehand (kpl.score.align).

@@ -49,25 +49,36 @@ def interval(values: np.ndarray, subjects: np.ndarray, resamples: int = 2000, se
     return Interval(float(np.mean(values)), *_percentiles(means))
 
 
-def paired(values_a: np.ndarray, values_b: np.ndarray, subjects: np.ndarray,
-           resamples: int = 2000, seed: int = 0) -> Paired:
+def paired(
+    values_a: np.ndarray, values_b: np.ndarray, subjects: np.ndarray, resamples: int = 2000, seed: int = 0
+) -> Paired:
     """Compare the errors (N,) of two methods on the same samples; negative differences mean that a is better."""
     (sum_a, sum_b), counts, draws = _resample([values_a, values_b], subjects, resamples, seed)
     mean_a, mean_b = np.mean(values_a), np.mean(values_b)
     drawn_a, drawn_b, drawn_counts = draws @ sum_a, draws @ sum_b, draws @ counts
-    return Paired(float(mean_a - mean_b), *_percentiles((drawn_a - drawn_b) / drawn_counts),
-                  float(mean_a / mean_b), *_percentiles(drawn_a / drawn_b))
+    return Paired(
+        float(mean_a - mean_b),
+        *_percentiles((drawn_a - drawn_b) / drawn_counts),
+        float(mean_a / mean_b),
+        *_percentiles(drawn_a / drawn_b),
+    )
 
 
-def _resample(columns: list[np.ndarray], subjects: np.ndarray, resamples: int, seed: int,
-              ) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+def _resample(
+    columns: list[np.ndarray],
+    subjects: np.ndarray,
+    resamples: int,
+    seed: int,
+) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
     """Per subject (S,): each column's sum and the number of samples; and how often each resample drew it (R, S)."""
     columns = [np.asarray(column, dtype=np.float64) for column in columns]
     names, code = np.unique(np.asarray(subjects), return_inverse=True)
     for column in columns:
         if column.ndim != 1 or not len(column) or len(column) != len(code) or not np.isfinite(column).all():
-            raise BadInput(f"A bootstrap needs one finite value for each of its samples: got values of shape "
-                           f"{column.shape} for {len(code)} subjects' entries.")
+            raise BadInput(
+                f"A bootstrap needs one finite value for each of its samples: got values of shape "
+                f"{column.shape} for {len(code)} subjects' entries."
+            )
     sums = [np.bincount(code, weights=column) for column in columns]
     size = len(names)
     draws = np.random.default_rng(seed).multinomial(size, np.full(size, 1 / size), size=resamples)

@@ -118,8 +118,9 @@ def from_notebook(cls: type[T], namespace: Mapping[str, Any]) -> T:
 
     papermill lets an unknown `-p name` pass with a warning; here it is an error that names the known ones.
     """
-    injected = set().union(*(_assigned(source) for source in namespace.get("In", [])
-                             if source.lstrip().startswith("# Parameters")), set())
+    injected = set().union(
+        *(_assigned(source) for source in namespace.get("In", []) if source.lstrip().startswith("# Parameters")), set()
+    )
     names = {field.name for field in fields(cls)} & set(namespace) | injected
     return checked(cls, {name: namespace[name] for name in names})
 
@@ -133,8 +134,13 @@ def difference(ours: Any, theirs: Mapping[str, Any], ignore: tuple[str, ...] = (
 
 
 def _assigned(source: str) -> set[str]:
-    return {target.id for node in ast.parse(source).body if isinstance(node, ast.Assign)
-            for target in node.targets if isinstance(target, ast.Name)}
+    return {
+        target.id
+        for node in ast.parse(source).body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
 
 
 def _typed(name: str, expected: type, value: Any) -> Any:

@@ -98,15 +98,18 @@ def likely_squares(found: np.ndarray, square: np.ndarray, frame: np.ndarray) -> 
     if no face was found at all.
     """
     if not found.any():
-        raise BadInput("no face was found in any picture: they must lie on their side, so that turning them by 90"
-                       " degrees clockwise makes them upright.")
+        raise BadInput(
+            "no face was found in any picture: they must lie on their side, so that turning them by 90"
+            " degrees clockwise makes them upright."
+        )
     parts = np.full(square.shape, np.nan)
     width, height = frame[found].T
     x, y, side = square[found].T
     parts[found] = np.stack([(x + side / 2) / width, (y + side / 2) / height, side / width], 1)
     overall = np.nanmedian(parts[found], axis=0)
-    median = np.stack([np.median(parts[seen, view], axis=0) if seen.any() else overall
-                       for view, seen in enumerate(found.T)])
+    median = np.stack(
+        [np.median(parts[seen, view], axis=0) if seen.any() else overall for view, seen in enumerate(found.T)]
+    )
     own = np.where(found[..., None], parts - median, 0).sum(1) / np.maximum(found.sum(1), 1)[:, None]  # (N, 3)
     wanted = median + own[:, None] * np.array([0.0, 1.0, 1.0])
     side = np.maximum(wanted[..., 2] * frame[..., 0], 1)
@@ -127,10 +130,9 @@ def crop(picture: np.ndarray, square: Square, size: int) -> np.ndarray:
     left, right = (int(np.clip(x, 0, width)) for x in (square.x, square.x + square.side))
     top, bottom = (int(np.clip(y, 0, height)) for y in (square.y, square.y + square.side))
     whole = np.zeros((square.side, square.side, *picture.shape[2:]), picture.dtype)
-    whole[top - square.y:bottom - square.y, left - square.x:right - square.x] = picture[top:bottom, left:right]
+    whole[top - square.y : bottom - square.y, left - square.x : right - square.x] = picture[top:bottom, left:right]
     # Shrinking must average all pixels, or fine structure turns into noise; enlarging must not show steps.
-    return cv2.resize(whole, (size, size),
-                      interpolation=cv2.INTER_AREA if square.side > size else cv2.INTER_CUBIC)
+    return cv2.resize(whole, (size, size), interpolation=cv2.INTER_AREA if square.side > size else cv2.INTER_CUBIC)
 
 
 def to_crop(points: np.ndarray, square: Square) -> np.ndarray:

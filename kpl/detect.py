@@ -62,7 +62,7 @@ def main_face(faces: Faces, width: float, height: float) -> int:
     """
     size = faces.boxes[:, 2:] - faces.boxes[:, :2]
     offset = (faces.boxes[:, 2:] + faces.boxes[:, :2]) / 2 - np.array([width, height]) / 2
-    merit = size.prod(1) - 2 * (offset ** 2).sum(1)
+    merit = size.prod(1) - 2 * (offset**2).sum(1)
     return int(np.where(faces.scores >= faces.scores.max() / 2, merit, -np.inf).argmax())
 
 

@@ -1,11 +1,11 @@
 """The store of faces: every sample's three upright crops in one array, and one table that says where they are from.
 
-    crops.npy    (N, 3, S, S, 3) uint8 RGB, zeros where a view is missing
-    faces.csv    sample, subject, expression, split, and for each view v: status{v} (ok, fallback or missing),
-                 score{v}, x{v}, y{v}, side{v} (the crop's square) and width{v}, height{v}, all in pixels of the
-                 upright picture; empty where there is none
-    targets.npz  samples (N,), points3d (N, 106, 3) canonical, points2d (N, 3, 106, 2) in crop units; NaN if unknown
-    done.json    written last: recipe, counts, and a fingerprint of all of the above
+crops.npy    (N, 3, S, S, 3) uint8 RGB, zeros where a view is missing
+faces.csv    sample, subject, expression, split, and for each view v: status{v} (ok, fallback or missing),
+             score{v}, x{v}, y{v}, side{v} (the crop's square) and width{v}, height{v}, all in pixels of the
+             upright picture; empty where there is none
+targets.npz  samples (N,), points3d (N, 106, 3) canonical, points2d (N, 3, 106, 2) in crop units; NaN if unknown
+done.json    written last: recipe, counts, and a fingerprint of all of the above
 """
 
 import logging
@@ -58,23 +58,33 @@ def load(folder: str | Path) -> FaceStore:
     done = read_json(folder / "done.json")
     targets = read_npz(folder / "targets.npz", ("samples", "points3d", "points2d"))
     try:
-        table = pd.read_csv(folder / "faces.csv", dtype=dict.fromkeys(NAMES, str), keep_default_na=False,
-                            na_values={f"{name}{view}": [""] for name in COLUMNS[1:] for view in VIEWS})
+        table = pd.read_csv(
+            folder / "faces.csv",
+            dtype=dict.fromkeys(NAMES, str),
+            keep_default_na=False,
+            na_values={f"{name}{view}": [""] for name in COLUMNS[1:] for view in VIEWS},
+        )
         crops = np.load(folder / "crops.npy", mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
         raise BadInput(f"{folder} is damaged ({error}): delete it and run 01_preprocess again.") from None
-    if not len(table) == len(crops) == done["counts"]["samples"] or table["sample"].tolist() != targets["samples"].tolist():
+    if (
+        not len(table) == len(crops) == done["counts"]["samples"]
+        or table["sample"].tolist() != targets["samples"].tolist()
+    ):
         raise BadInput(f"{folder} is damaged (its files do not fit each other): delete it and run 01_preprocess again.")
-    return FaceStore(table, crops, targets["points3d"], targets["points2d"], done["recipe"], folder,
-                     done["fingerprint"])
+    return FaceStore(
+        table, crops, targets["points3d"], targets["points2d"], done["recipe"], folder, done["fingerprint"]
+    )
 
 
 def parse_recipe(name: str) -> dict[str, Any]:
     """The recipe called `name`: {"name", "detector", "size"}. Raises BadInput naming the known form."""
     match = re.fullmatch(r"centerface_(\d{2,4})", name)
     if not match or not 16 <= int(match[1]) <= 2048:
-        raise BadInput(f"recipe {name!r} is unknown: the known form is centerface_<size>, the crop's side in pixels"
-                       " (16 to 2048), like centerface_256.")
+        raise BadInput(
+            f"recipe {name!r} is unknown: the known form is centerface_<size>, the crop's side in pixels"
+            " (16 to 2048), like centerface_256."
+        )
     return {"name": name, "detector": "centerface", "size": int(match[1])}
 
 
@@ -92,14 +102,22 @@ def build(root: str | Path, folder: str | Path, recipe: str = "centerface_256", 
     pictures = list(samples[["view0", "view1", "view2"]].itertuples(index=False, name=None))
     pieces = shards.plan(samples["subject"].tolist(), samples["sample"].tolist(), pictures, made["size"])
     targets = captures.truth(root), captures.points2d(root)
-    inputs = checksum(made, [piece.key for piece in pieces], samples[NAMES].values.tolist(),
-                      *(value.tobytes() for named in targets for _, value in sorted(named.items())),
-                      *(sorted(named) for named in targets))
+    inputs = checksum(
+        made,
+        [piece.key for piece in pieces],
+        samples[NAMES].values.tolist(),
+        *(value.tobytes() for named in targets for _, value in sorted(named.items())),
+        *(sorted(named) for named in targets),
+    )
     old = read_json(folder / "done.json") if (folder / "done.json").is_file() else {}
     if old.get("inputs") != inputs:
         source = _Source(folder, old)
-        shards.compute([piece for piece in pieces if piece.key not in source.rows], source.folder, made["size"],
-                       jobs or len(os.sched_getaffinity(0)))
+        shards.compute(
+            [piece for piece in pieces if piece.key not in source.rows],
+            source.folder,
+            made["size"],
+            jobs or len(os.sched_getaffinity(0)),
+        )
         _assemble(folder, made, inputs, samples, pieces, source, *targets)
     return load(folder)
 
@@ -126,12 +144,24 @@ class _Source:
         status, score, *numbers = (rows[[f"{name}{view}" for view in VIEWS]] for name in COLUMNS)
         x, y, side, width, height = (number.fillna(0).to_numpy().astype(int) for number in numbers)
         status = np.where(status == "fallback", shards.NO_FACE, status.to_numpy()).astype("<U8")
-        return {"status": status, "score": score.fillna(0).to_numpy(), "square": np.stack([x, y, side], -1),
-                "frame": np.stack([width, height], -1)}
+        return {
+            "status": status,
+            "score": score.fillna(0).to_numpy(),
+            "square": np.stack([x, y, side], -1),
+            "frame": np.stack([width, height], -1),
+        }
 
 
-def _assemble(folder: Path, recipe: dict, inputs: str, samples: pd.DataFrame, pieces: list[shards.Shard],
-              source: _Source, truth: dict, points2d: dict) -> None:
+def _assemble(
+    folder: Path,
+    recipe: dict,
+    inputs: str,
+    samples: pd.DataFrame,
+    pieces: list[shards.Shard],
+    source: _Source,
+    truth: dict,
+    points2d: dict,
+) -> None:
     """Write the store from the shards, done.json last."""
     found = _found(samples, [source.table(piece) for piece in pieces])
     for left_over in folder.glob(".*.tmp*"):  # of a killed run
@@ -144,13 +174,23 @@ def _assemble(folder: Path, recipe: dict, inputs: str, samples: pd.DataFrame, pi
         table.to_csv(temporary, index=False, lineterminator="\n")
     points3d, points = _targets(samples["sample"], truth, points2d, found)
     write_npz(folder / "targets.npz", samples=samples["sample"].to_numpy(str), points3d=points3d, points2d=points)
-    write_json(folder / "done.json", {
-        "recipe": recipe,
-        "counts": {"samples": len(table), "subjects": int(table["subject"].nunique()),
-                   "with_truth": int(np.isfinite(points3d).all((1, 2)).sum())}
-        | {name: (found["status"] == name).sum(0).tolist() for name in ("ok", "fallback", "missing")},
-        "fingerprint": checksum((folder / "faces.csv").read_bytes(), sum_of_crops, points3d.tobytes(), points.tobytes()),
-        "inputs": inputs, "shards": {piece.key: len(piece.pictures) for piece in pieces}})
+    write_json(
+        folder / "done.json",
+        {
+            "recipe": recipe,
+            "counts": {
+                "samples": len(table),
+                "subjects": int(table["subject"].nunique()),
+                "with_truth": int(np.isfinite(points3d).all((1, 2)).sum()),
+            }
+            | {name: (found["status"] == name).sum(0).tolist() for name in ("ok", "fallback", "missing")},
+            "fingerprint": checksum(
+                (folder / "faces.csv").read_bytes(), sum_of_crops, points3d.tobytes(), points.tobytes()
+            ),
+            "inputs": inputs,
+            "shards": {piece.key: len(piece.pictures) for piece in pieces},
+        },
+    )
     shutil.rmtree(source.folder, ignore_errors=True)
 
 
@@ -165,16 +205,30 @@ def _found(samples: pd.DataFrame, parts: list[dict[str, np.ndarray]]) -> dict[st
     for (i, view), status in np.ndenumerate(found["status"]):
         path = samples[f"view{view}"].iloc[i]
         if status == "fallback":
-            _log.warning("%s: no face found in view %d (%s); it is cut where faces usually are.",
-                         samples["sample"].iloc[i], view, path)
+            _log.warning(
+                "%s: no face found in view %d (%s); it is cut where faces usually are.",
+                samples["sample"].iloc[i],
+                view,
+                path,
+            )
         elif status == "missing" and path is not None:
-            _log.warning("%s: the picture of view %d does not decode (%s); it is left black.",
-                         samples["sample"].iloc[i], view, path)
+            _log.warning(
+                "%s: the picture of view %d does not decode (%s); it is left black.",
+                samples["sample"].iloc[i],
+                view,
+                path,
+            )
     return found
 
 
-def _write_crops(path: Path, size: int, samples: pd.DataFrame, pieces: list[shards.Shard], source: _Source,
-                 found: dict[str, np.ndarray]) -> int:
+def _write_crops(
+    path: Path,
+    size: int,
+    samples: pd.DataFrame,
+    pieces: list[shards.Shard],
+    source: _Source,
+    found: dict[str, np.ndarray],
+) -> int:
     """Write crops.npy shard by shard, so that memory stays flat; returns a checksum."""
     header = {"descr": "|u1", "fortran_order": False, "shape": (len(samples), len(VIEWS), size, size, 3)}
     start = total = 0

@@ -14,8 +14,9 @@ from kpl.predict import predict_network
 log = logging.getLogger("kpl")
 
 
-def shapes_to_submit(choice: str, seed: int, store: OofStore, layers: stack.StackStore, faces: FaceStore,
-                     runs: Path) -> tuple[np.ndarray, np.ndarray]:
+def shapes_to_submit(
+    choice: str, seed: int, store: OofStore, layers: stack.StackStore, faces: FaceStore, runs: Path
+) -> tuple[np.ndarray, np.ndarray]:
     """The rows (M,) of `faces` to submit and their canonical shapes (M, 106, 3), by the second layer called `choice`.
 
     On the faces that the networks were trained on, these are the samples without truth, predicted already. On any
@@ -48,5 +49,7 @@ def _in_order(wanted: list[str], samples: np.ndarray, points: np.ndarray) -> np.
     place = {sample: i for i, sample in enumerate(samples)}
     missing = [sample for sample in wanted if sample not in place]
     if missing:
-        raise BadInput(f"sample {missing[0]} is not among the second layers' test samples: run 03_oof and 04_stack again.")
+        raise BadInput(
+            f"sample {missing[0]} is not among the second layers' test samples: run 03_oof and 04_stack again."
+        )
     return points[np.array([place[sample] for sample in wanted], dtype=int)]

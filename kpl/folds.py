@@ -19,21 +19,29 @@ def load_or_make(file: Path, subjects: np.ndarray, folds: int, seed: int) -> np.
     """
     if not file.exists():
         if len(set(subjects)) < folds:
-            raise BadInput(f"{len(set(subjects))} subjects cannot make {folds} folds: ask for fewer folds or add captures.")
+            raise BadInput(
+                f"{len(set(subjects))} subjects cannot make {folds} folds: ask for fewer folds or add captures."
+            )
         _save(file, subjects, folds, seed)
     table = read(file)
     if table["fold"].max() + 1 != folds:
-        raise BadInput(f"{file} holds {table['fold'].max() + 1} folds, not {folds}: ask for as many, or use another runs folder.")
+        raise BadInput(
+            f"{file} holds {table['fold'].max() + 1} folds, not {folds}: ask for as many, or use another runs folder."
+        )
     unknown = sorted(set(subjects) - set(table["subject"]))
     if unknown:
-        raise BadInput(f"{file} does not know subject {unknown[0]}: it was made for other captures; use another runs folder.")
+        raise BadInput(
+            f"{file} does not know subject {unknown[0]}: it was made for other captures; use another runs folder."
+        )
     return table.set_index("subject")["fold"].loc[subjects].to_numpy()
 
 
 def _save(file: Path, subjects: np.ndarray, folds: int, seed: int) -> None:
     subjects = np.sort(np.asarray(subjects, dtype=str))
     fold = np.empty(len(subjects), dtype=int)
-    for number, (_, held_out) in enumerate(GroupKFold(folds, shuffle=True, random_state=seed).split(subjects, groups=subjects)):
+    for number, (_, held_out) in enumerate(
+        GroupKFold(folds, shuffle=True, random_state=seed).split(subjects, groups=subjects)
+    ):
         fold[held_out] = number
     with atomic(file) as temporary:
         pd.DataFrame({"subject": subjects, "fold": fold}).drop_duplicates().to_csv(temporary, index=False)
@@ -49,5 +57,7 @@ def read(file: Path) -> pd.DataFrame:
     except ValueError:
         whole = False
     if not whole:
-        raise BadInput(f"{file} is not a table of one fold a subject: delete it and the runs beside it, and train again.")
+        raise BadInput(
+            f"{file} is not a table of one fold a subject: delete it and the runs beside it, and train again."
+        )
     return table

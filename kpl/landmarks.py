@@ -41,8 +41,15 @@ GROUPS: dict[str, np.ndarray] = {
 
 # The index sets of the official score.
 EYE_CENTERS = (index("left_eye_center"), index("right_eye_center"))
-ALIGN = _named("left_eye_outer_corner", "left_eye_inner_corner", "right_eye_inner_corner", "right_eye_outer_corner",
-               "nose_tip", "lip_outer_left_corner", "lip_outer_right_corner")
+ALIGN = _named(
+    "left_eye_outer_corner",
+    "left_eye_inner_corner",
+    "right_eye_inner_corner",
+    "right_eye_outer_corner",
+    "nose_tip",
+    "lip_outer_left_corner",
+    "lip_outer_right_corner",
+)
 INNER = np.setdiff1d(np.arange(COUNT), GROUPS["contour"])
 PUPILS = (index("left_pupil"), index("right_pupil"))
 
@@ -57,10 +64,30 @@ def _brow(side: str) -> np.ndarray:
     return np.array(upper + lower[::-1] + upper[:1])
 
 
-_EYE = ("outer_corner", "upper_outer", "upper_mid", "upper_inner",
-        "inner_corner", "lower_inner", "lower_mid", "lower_outer")
-_OUTER_LIP = ("left_corner", "upper_1", "upper_2", "upper_mid", "upper_4", "upper_5",
-              "right_corner", "lower_1", "lower_2", "lower_mid", "lower_4", "lower_5")
+_EYE = (
+    "outer_corner",
+    "upper_outer",
+    "upper_mid",
+    "upper_inner",
+    "inner_corner",
+    "lower_inner",
+    "lower_mid",
+    "lower_outer",
+)
+_OUTER_LIP = (
+    "left_corner",
+    "upper_1",
+    "upper_2",
+    "upper_mid",
+    "upper_4",
+    "upper_5",
+    "right_corner",
+    "lower_1",
+    "lower_2",
+    "lower_mid",
+    "lower_4",
+    "lower_5",
+)
 _INNER_LIP = ("left_corner", "upper_1", "upper_mid", "upper_3", "right_corner", "lower_1", "lower_mid", "lower_3")
 
 # Polylines that make a shape readable as a face when drawn.
@@ -71,8 +98,15 @@ OUTLINES: dict[str, np.ndarray] = {
     "left_eye": _ring("left_eye", *_EYE),
     "right_eye": _ring("right_eye", *_EYE),
     "nose_bridge": _named("nose_root", "nose_bridge_1", "nose_bridge_2", "nose_tip"),
-    "nose_sides": _named("left_nose_root", "left_nose_side", "left_ala", *(f"nose_base_{i}" for i in range(5)),
-                         "right_ala", "right_nose_side", "right_nose_root"),
+    "nose_sides": _named(
+        "left_nose_root",
+        "left_nose_side",
+        "left_ala",
+        *(f"nose_base_{i}" for i in range(5)),
+        "right_ala",
+        "right_nose_side",
+        "right_nose_root",
+    ),
     "lip_outer": _ring("lip_outer", *_OUTER_LIP),
     "lip_inner": _ring("lip_inner", *_INNER_LIP),
 }

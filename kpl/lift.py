@@ -18,8 +18,9 @@ NOISY_COPIES = 4
 PENALTY = 10.0
 
 
-def fit(points2d: np.ndarray, points3d: np.ndarray, mean: np.ndarray, scale: np.ndarray, seed: int
-        ) -> tuple[np.ndarray, np.ndarray] | None:
+def fit(
+    points2d: np.ndarray, points3d: np.ndarray, mean: np.ndarray, scale: np.ndarray, seed: int
+) -> tuple[np.ndarray, np.ndarray] | None:
     """Weights (318, 636) and bias (318,) from normalised 2D points to standardised residuals; None without 2D points.
 
     points2d: (N, 3, 106, 2) crop units; points3d: (N, 106, 3) canonical; mean, scale: (106, 3). Samples whose 2D points

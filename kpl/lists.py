@@ -1,9 +1,9 @@
 """The competition's list files: six lines a sample, for each view the picture's path and then its face box.
 
-    00133/06/Images/0/t.jpg
-    548 174 827 453
-    00133/06/Images/1/t.jpg
-    ...
+00133/06/Images/0/t.jpg
+548 174 827 453
+00133/06/Images/1/t.jpg
+...
 """
 
 import math
@@ -23,20 +23,27 @@ _PICTURE = re.compile(r"(?:\./)?(.+?)(?:/images)?/([012])/t\.(?:jpg|jpeg|png|bmp
 def read_list(path: str | Path) -> dict[str, np.ndarray]:
     """One list file, sample -> (3, 4) boxes. Raises BadInput naming the file and line where it is broken."""
     path = Path(path)
-    lines = [(number, line.strip().replace("\\", "/"))
-             for number, line in enumerate(_text(path).splitlines(), start=1) if line.strip()]
+    lines = [
+        (number, line.strip().replace("\\", "/"))
+        for number, line in enumerate(_text(path).splitlines(), start=1)
+        if line.strip()
+    ]
     found: dict[str, np.ndarray] = {}
     for start in range(0, len(lines), 2 * _VIEWS):
-        block = lines[start:start + 2 * _VIEWS]
+        block = lines[start : start + 2 * _VIEWS]
         if len(block) < 2 * _VIEWS:
-            raise BadInput(f"{path}, line {block[-1][0]}: the file ends within a sample, which takes six lines, a"
-                           " picture and its box for each of three views.")
+            raise BadInput(
+                f"{path}, line {block[-1][0]}: the file ends within a sample, which takes six lines, a"
+                " picture and its box for each of three views."
+            )
         sample = _sample(path, *block[0], 0)
         for view in range(1, _VIEWS):
             number, text = block[2 * view]
             if _sample(path, number, text, view) != sample:
-                raise BadInput(f"{path}, line {number}: {text!r} is not view {view} of {sample}, which began on line"
-                               f" {block[0][0]}.")
+                raise BadInput(
+                    f"{path}, line {number}: {text!r} is not view {view} of {sample}, which began on line"
+                    f" {block[0][0]}."
+                )
         if sample in found:
             raise BadInput(f"{path}, line {block[0][0]}: {sample} is listed twice.")
         found[sample] = np.array([_box(path, *block[2 * view + 1]) for view in range(_VIEWS)])
@@ -58,8 +65,9 @@ def read_lists(root: Path) -> dict[str, tuple[str, np.ndarray]]:
 def _sample(path: Path, number: int, text: str, view: int) -> str:
     match = _PICTURE.fullmatch(text)
     if not match or int(match[2]) != view:
-        raise BadInput(f"{path}, line {number}: {text!r} is not a picture of view {view}, like"
-                       f" 00133/06/Images/{view}/t.jpg.")
+        raise BadInput(
+            f"{path}, line {number}: {text!r} is not a picture of view {view}, like 00133/06/Images/{view}/t.jpg."
+        )
     return match[1]
 
 
@@ -69,8 +77,9 @@ def _box(path: Path, number: int, text: str) -> list[float]:
     except ValueError:
         box = []
     if len(box) != 4 or not all(map(math.isfinite, box)) or box[0] >= box[2] or box[1] >= box[3]:
-        raise BadInput(f"{path}, line {number}: {text!r} is not a box, four numbers x1 y1 x2 y2 with x1 < x2 and"
-                       " y1 < y2.")
+        raise BadInput(
+            f"{path}, line {number}: {text!r} is not a box, four numbers x1 y1 x2 y2 with x1 < x2 and y1 < y2."
+        )
     return box
 
 

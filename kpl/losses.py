@@ -6,8 +6,6 @@ from torch.nn import functional
 
 from kpl.networks import spatial_softmax
 
-from kpl.networks import spatial_softmax
-
 POSITION_WEIGHT = 30.0  # brings a distance of some hundredths of the crop to the size of the cross-entropy
 POSITION_WEIGHT = 30.0  # brings a distance of some hundredths of the crop to the size of the cross-entropy
 # The method trains with L1, which the score's own mean distance resembles most.
@@ -38,7 +36,11 @@ def cross_entropy(maps: Tensor, gt: Tensor) -> Tensor:
     corner, part = cell.floor(), cell.frac()
     index = (corner[:, 1] * width + corner[:, 0]).long()
     loss = 0.0
-    for offset, share in ((0, (1 - part[:, 0]) * (1 - part[:, 1])), (1, part[:, 0] * (1 - part[:, 1])),
-                          (width, (1 - part[:, 0]) * part[:, 1]), (width + 1, part[:, 0] * part[:, 1])):
+    for offset, share in (
+        (0, (1 - part[:, 0]) * (1 - part[:, 1])),
+        (1, part[:, 0] * (1 - part[:, 1])),
+        (width, (1 - part[:, 0]) * part[:, 1]),
+        (width + 1, part[:, 0] * part[:, 1]),
+    ):
         loss = loss - share * log_share.gather(1, (index + offset)[:, None])[:, 0]
     return loss.mean()

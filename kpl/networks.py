@@ -1,9 +1,9 @@
 """Networks: three pictures of a face in, 106 landmarks in 3D out. They know nothing of files or training.
 
-    views (B, 3, S, S, 3) uint8  -- encoder -->  levels of pooled features and 2D landmark maps of each view
-                                 -- fusion -->   one vector (late) or three (average)
-                                 -- head -->     standardised residuals to the mean shape, averaged over the vectors
-                                 -- lift -->     plus what follows linearly from the 2D landmarks (late)
+views (B, 3, S, S, 3) uint8  -- encoder -->  levels of pooled features and 2D landmark maps of each view
+                             -- fusion -->   one vector (late) or three (average)
+                             -- head -->     standardised residuals to the mean shape, averaged over the vectors
+                             -- lift -->     plus what follows linearly from the 2D landmarks (late)
 """
 
 from typing import NamedTuple
@@ -24,7 +24,9 @@ FUSIONS = ("late", "average")
 # Which views go through one backbone. In "mirrored" and "sides" view 2 is mirrored, so that it looks like view 0.
 SHARES = {"all": [[0, 1, 2]], "mirrored": [[0, 1, 2]], "sides": [[0, 2], [1]], "none": [[0], [1], [2]]}
 HEADS = ("fc", "linear")
-LARGEST_LIFT = 3.0  # standard deviations: early in training the 2D landmarks, and what is lifted from them, are anywhere
+LARGEST_LIFT = (
+    3.0  # standard deviations: early in training the 2D landmarks, and what is lifted from them, are anywhere
+)
 
 
 class Answer(NamedTuple):
@@ -42,8 +44,18 @@ class FaceNetwork(nn.Module):
     in these units. pretrained: start from timm's published weights. Raises BadInput for an unknown name.
     """
 
-    def __init__(self, backbone: str, image_size: int, fusion: str, share: str, head: str, dropout: float,
-                 shape_mean: Tensor, shape_scale: Tensor, pretrained: bool = False) -> None:
+    def __init__(
+        self,
+        backbone: str,
+        image_size: int,
+        fusion: str,
+        share: str,
+        head: str,
+        dropout: float,
+        shape_mean: Tensor,
+        shape_scale: Tensor,
+        pretrained: bool = False,
+    ) -> None:
         super().__init__()
         for value, known in ((fusion, FUSIONS), (share, SHARES), (head, HEADS)):
             if value not in known:
@@ -51,7 +63,9 @@ class FaceNetwork(nn.Module):
         self.fusion, self.share = fusion, share
         finds_points = fusion == "late"
         finds_points = fusion == "late"
-        self.encoders = nn.ModuleList(ViewEncoder(backbone, image_size, pretrained, finds_points) for _ in SHARES[share])
+        self.encoders = nn.ModuleList(
+            ViewEncoder(backbone, image_size, pretrained, finds_points) for _ in SHARES[share]
+        )
         channels = self.encoders[0].channels
         width = VIEWS * (sum(channels) + COUNT * 2) if fusion == "late" else channels[-1]
         self.head = fc_head(width, dropout) if head == "fc" else nn.Linear(width, COUNT * 3)
@@ -85,9 +99,13 @@ class FaceNetwork(nn.Module):
         if mirrored:
             pixels = torch.cat([pixels[:, :2], pixels[:, 2:].flip(-1)], dim=1)
         groups = SHARES[self.share]
-        answers = [[None if part is None else part.unflatten(0, (-1, len(group)))
-                    for part in encoder(pixels[:, group].flatten(0, 1))]  # (B g, ...) and back to (B, g, ...)
-                   for encoder, group in zip(self.encoders, groups)]
+        answers = [
+            [
+                None if part is None else part.unflatten(0, (-1, len(group)))
+                for part in encoder(pixels[:, group].flatten(0, 1))
+            ]  # (B g, ...) and back to (B, g, ...)
+            for encoder, group in zip(self.encoders, groups)
+        ]
         order = torch.argsort(torch.tensor(sum(groups, [])))
         *levels, maps = (None if parts[0] is None else torch.cat(parts, dim=1)[:, order] for parts in zip(*answers))
         if mirrored and maps is not None:
@@ -106,8 +124,9 @@ class ViewEncoder(nn.Module):
         self.finds_points = finds_points
         if finds_points:
             self.lateral = nn.ModuleList(nn.Conv2d(channels, width, 1) for channels in self.channels)
-            self.maps = nn.Sequential(nn.Conv2d(width, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(),
-                                      nn.Conv2d(width, COUNT, 1))
+            self.maps = nn.Sequential(
+                nn.Conv2d(width, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(), nn.Conv2d(width, COUNT, 1)
+            )
 
     def forward(self, pixels: Tensor) -> list[Tensor | None]:
         """(B, 3, S, S) in 0..1 -> the levels' means (B, C), coarse last, and then the maps (B, 106, H, W) or None."""
@@ -154,5 +173,12 @@ def fc_head(width: int, dropout: float, hidden: int = 512) -> nn.Module:
     last = nn.Linear(hidden, COUNT * 3)
     nn.init.zeros_(last.weight)
     nn.init.zeros_(last.bias)
-    return nn.Sequential(nn.Linear(width, hidden), nn.SiLU(), nn.Dropout(dropout),
-                         nn.Linear(hidden, hidden), nn.SiLU(), nn.Dropout(dropout), last)
+    return nn.Sequential(
+        nn.Linear(width, hidden),
+        nn.SiLU(),
+        nn.Dropout(dropout),
+        nn.Linear(hidden, hidden),
+        nn.SiLU(),
+        nn.Dropout(dropout),
+        last,
+    )

@@ -60,8 +60,9 @@ def _mlp(width: int, hidden: int) -> nn.Module:
     return nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
 
 
-def neural(points: np.ndarray, truth: np.ndarray, subjects: np.ndarray, new_points: np.ndarray,
-           seed: int) -> np.ndarray:
+def neural(
+    points: np.ndarray, truth: np.ndarray, subjects: np.ndarray, new_points: np.ndarray, seed: int
+) -> np.ndarray:
     """A small mixer network on the residual to the weighted mean prediction; a second layer as in kpl.second_layers.
 
     L1, AdamW; the epoch is chosen on a fifth of the subjects. The same seed gives the same answer on the same machine.
@@ -91,8 +92,12 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _train(features: torch.Tensor, target: torch.Tensor, check: torch.Tensor, check_target: torch.Tensor,
-           ) -> TokenMixer:
+def _train(
+    features: torch.Tensor,
+    target: torch.Tensor,
+    check: torch.Tensor,
+    check_target: torch.Tensor,
+) -> TokenMixer:
     """The model of the looked-at epoch with the lowest L1 on the check samples, in eval mode; epoch 0 adds nothing."""
     model = TokenMixer(features.shape[2])
     optimizer = torch.optim.AdamW(model.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
@@ -123,9 +128,13 @@ def _train(features: torch.Tensor, target: torch.Tensor, check: torch.Tensor, ch
     return model.eval()
 
 
-def _features(points: np.ndarray, new_points: np.ndarray, weights: np.ndarray,
-              ) -> tuple[torch.Tensor, torch.Tensor]:
+def _features(
+    points: np.ndarray,
+    new_points: np.ndarray,
+    weights: np.ndarray,
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Standardised tokens (N, 106, 3 + 3 K) and (M, 106, 3 + 3 K): the weighted mean, and each network's departure."""
+
     def raw(points: np.ndarray) -> np.ndarray:
         average = weighted_average(points, weights)
         return np.concatenate([average, *(points - average)], axis=2)

@@ -59,8 +59,9 @@ def gather(runs: Path, faces: FaceStore) -> tuple[OofStore, list[str]]:
 
     names, points, test_points, left_out = [], [], [], []
     for folder in sorted(path for path in runs.iterdir() if path.is_dir()):
-        untrained = [str(fold) for fold in np.unique(labelled["fold"])
-                     if not (folder / f"fold{fold}" / "done.json").exists()]
+        untrained = [
+            str(fold) for fold in np.unique(labelled["fold"]) if not (folder / f"fold{fold}" / "done.json").exists()
+        ]
         if untrained:
             left_out.append(f"{folder.name} is left out: fold {', '.join(untrained)} is not trained.")
             log.warning(left_out[-1])
@@ -72,19 +73,26 @@ def gather(runs: Path, faces: FaceStore) -> tuple[OofStore, list[str]]:
     if not names:
         raise BadInput(f"{runs} holds no network with all of its folds: train the missing ones with 02_train_fold.")
     return OofStore(
-        fingerprint=faces.fingerprint, networks=np.array(names, dtype=str),
+        fingerprint=faces.fingerprint,
+        networks=np.array(names, dtype=str),
         samples=labelled["sample"].to_numpy(dtype=str),
-        subjects=labelled["subject"].to_numpy(dtype=str), folds=labelled["fold"].to_numpy(),
-        truth=np.asarray(faces.points3d[known], dtype=np.float64), points=np.stack(points),
+        subjects=labelled["subject"].to_numpy(dtype=str),
+        folds=labelled["fold"].to_numpy(),
+        truth=np.asarray(faces.points3d[known], dtype=np.float64),
+        points=np.stack(points),
         test_samples=unlabelled["sample"].to_numpy(dtype=str),
-        test_subjects=unlabelled["subject"].to_numpy(dtype=str), test_points=np.stack(test_points)), left_out
+        test_subjects=unlabelled["subject"].to_numpy(dtype=str),
+        test_points=np.stack(test_points),
+    ), left_out
 
 
 def _fold_of_each(file: Path, subjects: pd.Series) -> np.ndarray:
     fold = subjects.map(fold_table.read(file).set_index("subject")["fold"])
     if fold.isna().any():
-        raise BadInput(f"{file} gives no fold to subject {subjects[fold.isna()].iloc[0]}: its captures came after the "
-                       f"training; train into another runs folder.")
+        raise BadInput(
+            f"{file} gives no fold to subject {subjects[fold.isna()].iloc[0]}: its captures came after the "
+            f"training; train into another runs folder."
+        )
     return fold.to_numpy(dtype=int)
 
 
@@ -98,14 +106,19 @@ def _network(folder: Path, labelled: pd.DataFrame, unlabelled: list[str]) -> tup
         file = read_npz(folder / f"fold{fold}" / "predictions.npz", ("samples", "split", "points"))
         samples, split, points = file["samples"].astype(str), file["split"].astype(str), file["points"]
         if points.shape != (len(samples), landmarks.COUNT, 3) or len(split) != len(samples):
-            raise BadInput(f"{where}: {len(samples)} samples have points of shape {points.shape}: train the fold again.")
+            raise BadInput(
+                f"{where}: {len(samples)} samples have points of shape {points.shape}: train the fold again."
+            )
         for sample in samples[split == "oof"]:
             if fold_of.get(sample, fold) != fold:
-                raise BadInput(f"{where}: sample {sample} belongs to fold {fold_of[sample]} in folds.csv: "
-                               f"train the fold again with these folds.")
+                raise BadInput(
+                    f"{where}: sample {sample} belongs to fold {fold_of[sample]} in folds.csv: "
+                    f"train the fold again with these folds."
+                )
         expected = (labelled["fold"] == fold).to_numpy()
-        held_out[expected] = _join(list(labelled.loc[expected, "sample"]), samples[split == "oof"],
-                                   points[split == "oof"], where)
+        held_out[expected] = _join(
+            list(labelled.loc[expected, "sample"]), samples[split == "oof"], points[split == "oof"], where
+        )
         tests.append(_join(unlabelled, samples[split == "test"], points[split == "test"], where))
     return held_out, np.mean(tests, axis=0, dtype=np.float64).astype(np.float32)
 
@@ -119,12 +132,16 @@ def _join(wanted: list[str], samples: np.ndarray, points: np.ndarray, where: str
         place[sample] = i
     missing = [sample for sample in wanted if sample not in place]
     if missing:
-        raise BadInput(f"{where}: {len(missing)} samples are not predicted, the first is {missing[0]}: "
-                       f"the faces have changed since; train the fold again.")
+        raise BadInput(
+            f"{where}: {len(missing)} samples are not predicted, the first is {missing[0]}: "
+            f"the faces have changed since; train the fold again."
+        )
     unknown = sorted(set(place) - set(wanted))
     if unknown:
-        raise BadInput(f"{where}: sample {unknown[0]} does not belong there, by the faces at hand: "
-                       f"they have changed since; train the fold again.")
+        raise BadInput(
+            f"{where}: sample {unknown[0]} does not belong there, by the faces at hand: "
+            f"they have changed since; train the fold again."
+        )
     joined = points[[place[sample] for sample in wanted]] if wanted else points[:0]
     broken = np.flatnonzero(~np.isfinite(joined).all(axis=(1, 2)))
     if len(broken):

@@ -9,8 +9,14 @@ from matplotlib.figure import Figure
 _CELL = 1.7  # inches
 
 
-def contact_sheet(pictures: Sequence[np.ndarray], titles: Sequence[str] = (), points: Sequence[np.ndarray] = (),
-                  boxes: Sequence[np.ndarray] = (), columns: int = 6, cell: float = _CELL) -> Figure:
+def contact_sheet(
+    pictures: Sequence[np.ndarray],
+    titles: Sequence[str] = (),
+    points: Sequence[np.ndarray] = (),
+    boxes: Sequence[np.ndarray] = (),
+    columns: int = 6,
+    cell: float = _CELL,
+) -> Figure:
     """Pictures (H, W, 3) in rows of `columns`, `cell` inches wide.
 
     In each picture's pixels, as far as they are given and not NaN: points (K, 2) as dots, boxes (M, 4) x1 y1 x2 y2
@@ -19,8 +25,9 @@ def contact_sheet(pictures: Sequence[np.ndarray], titles: Sequence[str] = (), po
     rows = -(-len(pictures) // columns)
     tallest = max((picture.shape[0] / picture.shape[1] for picture in pictures), default=1.0)
     height = cell * tallest + (0.22 if titles else 0)
-    figure, axes = plt.subplots(max(rows, 1), columns, figsize=(columns * cell, max(rows, 1) * height),
-                                squeeze=False, layout="constrained")
+    figure, axes = plt.subplots(
+        max(rows, 1), columns, figsize=(columns * cell, max(rows, 1) * height), squeeze=False, layout="constrained"
+    )
     for i, axis in enumerate(axes.flat):
         axis.set_axis_off()
         if i < len(pictures):

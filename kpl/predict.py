@@ -15,7 +15,9 @@ from kpl.networks import FaceNetwork
 from kpl.views import Views
 
 
-def predict_rows(network: FaceNetwork, store: FaceStore, image_size: int, rows: np.ndarray, batch_size: int) -> np.ndarray:
+def predict_rows(
+    network: FaceNetwork, store: FaceStore, image_size: int, rows: np.ndarray, batch_size: int
+) -> np.ndarray:
     """The network's shapes for the given rows of a store, in order: (R, 106, 3), canonical frame."""
     if not len(rows):
         return np.empty((0, COUNT, 3))
@@ -46,7 +48,15 @@ def load_network(folder: Path) -> FaceNetwork:
     """The trained network of a run folder, on the GPU if there is one."""
     config = read_json(folder / "config.json")
     unknown_shape = torch.zeros(COUNT, 3)  # the weights bring the real one
-    network = FaceNetwork(config["backbone"], config["image_size"], config["fusion"], config["share"], config["head"],
-                          config["dropout"], unknown_shape, unknown_shape)
+    network = FaceNetwork(
+        config["backbone"],
+        config["image_size"],
+        config["fusion"],
+        config["share"],
+        config["head"],
+        config["dropout"],
+        unknown_shape,
+        unknown_shape,
+    )
     backbones.load_weights(network, str(folder / "weights.safetensors"))
     return network.to("cuda" if torch.cuda.is_available() else "cpu")

@@ -17,8 +17,12 @@ def by_picture(table: pd.DataFrame) -> pd.DataFrame:
     many robust spreads (1.4826 times the median absolute deviation, within its view) the picture stands off: its
     score to the low side, its square to any.
     """
-    parts = [table[["sample"]].assign(row=np.arange(len(table)), view=view,
-                                      **{name: table[f"{name}{view}"] for name in COLUMNS}) for view in VIEWS]
+    parts = [
+        table[["sample"]].assign(
+            row=np.arange(len(table)), view=view, **{name: table[f"{name}{view}"] for name in COLUMNS}
+        )
+        for view in VIEWS
+    ]
     pictures = pd.concat(parts, ignore_index=True)
     pictures["across"] = (pictures["x"] + pictures["side"] / 2) / pictures["width"]
     pictures["down"] = (pictures["y"] + pictures["side"] / 2) / pictures["height"]

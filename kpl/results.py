@@ -14,9 +14,16 @@ def row(name: str, split: str, points: np.ndarray, truth: np.ndarray, subjects: 
     """The scores of predictions (N, 106, 3); nme_low and nme_high bound 95 % of a bootstrap over the subjects (N,)."""
     errors = score.nme(points, truth)
     nme = compare.interval(errors, subjects)
-    return {"name": name, "split": split, "nme": nme.mean, "nme_low": nme.low, "nme_high": nme.high,
-            "inner_nme": float(score.inner_nme(points, truth).mean()), "auc": score.auc(errors),
-            "failure_rate": score.failure_rate(errors)}
+    return {
+        "name": name,
+        "split": split,
+        "nme": nme.mean,
+        "nme_low": nme.low,
+        "nme_high": nme.high,
+        "inner_nme": float(score.inner_nme(points, truth).mean()),
+        "auc": score.auc(errors),
+        "failure_rate": score.failure_rate(errors),
+    }
 
 
 def mean_shape(store: OofStore) -> np.ndarray:

@@ -68,7 +68,9 @@ def error_curve(nme: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if values.ndim != 1 or not len(values):
         raise BadInput(f"the error curve needs one error a sample and at least one sample, not shape {values.shape}.")
     if not np.isfinite(values).all():
-        raise BadInput(f"sample {np.flatnonzero(~np.isfinite(values))[0]} has an error that is not finite: score it again.")
+        raise BadInput(
+            f"sample {np.flatnonzero(~np.isfinite(values))[0]} has an error that is not finite: score it again."
+        )
     errors = np.append(np.sort(values), 1.0)
     return errors, 100.0 * np.arange(1, len(errors) + 1) / len(errors)
 
@@ -104,7 +106,9 @@ def _checked(points: np.ndarray, what: str) -> np.ndarray:
         raise BadInput(f"the {what} holds no sample: there is nothing to score.")
     finite = np.isfinite(points).all(axis=(1, 2))
     if not finite.all():
-        raise BadInput(f"the {what} of sample {np.flatnonzero(~finite)[0]} holds NaN or infinity: remove or predict it again.")
+        raise BadInput(
+            f"the {what} of sample {np.flatnonzero(~finite)[0]} holds NaN or infinity: remove or predict it again."
+        )
     return points
 
 

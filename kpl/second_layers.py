@@ -20,26 +20,36 @@ from kpl.averages import fit_weights, mean_average, weighted_average
 
 COMPONENTS = 4  # principal components that the trees see; measured: they help trees a little and harm ridge
 ALPHAS = np.logspace(0, 5, 11)  # ridge penalties tried, for standardised features
-TREES = {"objective": "l2", "learning_rate": 0.05, "num_leaves": 7, "min_data_in_leaf": 20, "lambda_l2": 10.0,
-         "feature_fraction": 0.7, "bagging_fraction": 0.7, "bagging_freq": 1, "num_threads": 1,
-         "deterministic": True, "force_row_wise": True, "verbosity": -1}
+TREES = {
+    "objective": "l2",
+    "learning_rate": 0.05,
+    "num_leaves": 7,
+    "min_data_in_leaf": 20,
+    "lambda_l2": 10.0,
+    "feature_fraction": 0.7,
+    "bagging_fraction": 0.7,
+    "bagging_freq": 1,
+    "num_threads": 1,
+    "deterministic": True,
+    "force_row_wise": True,
+    "verbosity": -1,
+}
 ROUNDS, MAX_BIN = 60, 63
 
 
-def mean(points: np.ndarray, truth: np.ndarray, subjects: np.ndarray, new_points: np.ndarray,
-         seed: int) -> np.ndarray:
+def mean(points: np.ndarray, truth: np.ndarray, subjects: np.ndarray, new_points: np.ndarray, seed: int) -> np.ndarray:
     """The plain mean of the networks: nothing is learnt."""
     return mean_average(new_points)
 
 
-def weighted(points: np.ndarray, truth: np.ndarray, subjects: np.ndarray, new_points: np.ndarray,
-             seed: int) -> np.ndarray:
+def weighted(
+    points: np.ndarray, truth: np.ndarray, subjects: np.ndarray, new_points: np.ndarray, seed: int
+) -> np.ndarray:
     """One non-negative weight a network, summing to one."""
     return weighted_average(new_points, fit_weights(points, truth))
 
 
-def ridge(points: np.ndarray, truth: np.ndarray, subjects: np.ndarray, new_points: np.ndarray,
-          seed: int) -> np.ndarray:
+def ridge(points: np.ndarray, truth: np.ndarray, subjects: np.ndarray, new_points: np.ndarray, seed: int) -> np.ndarray:
     """A linear model for each of the 318 coordinates; one penalty, chosen by cross-validation over subjects."""
     weights = fit_weights(points, truth)
     features, new_features = features_of(points, new_points, weights, components=0)
@@ -53,15 +63,18 @@ def ridge(points: np.ndarray, truth: np.ndarray, subjects: np.ndarray, new_point
     return _add(new_points, weights, _ridge(features, residual, new_features, best)[0])
 
 
-def gradient_boosting(points: np.ndarray, truth: np.ndarray, subjects: np.ndarray, new_points: np.ndarray,
-                      seed: int) -> np.ndarray:
+def gradient_boosting(
+    points: np.ndarray, truth: np.ndarray, subjects: np.ndarray, new_points: np.ndarray, seed: int
+) -> np.ndarray:
     """LightGBM (Ke et al. 2017): small trees for each of the 318 coordinates."""
     weights = fit_weights(points, truth)
     features, new_features = features_of(points, new_points, weights, COMPONENTS)
     residual = _flat(truth - weighted_average(points, weights))
 
     def one(coordinate: int) -> np.ndarray:
-        data = lightgbm.Dataset(features[coordinate], residual[:, coordinate], params={"verbosity": -1, "max_bin": MAX_BIN})
+        data = lightgbm.Dataset(
+            features[coordinate], residual[:, coordinate], params={"verbosity": -1, "max_bin": MAX_BIN}
+        )
         model = lightgbm.train(TREES | {"seed": seed}, data, ROUNDS)
         return model.predict(new_features[coordinate], num_threads=1)
 
@@ -71,8 +84,12 @@ def gradient_boosting(points: np.ndarray, truth: np.ndarray, subjects: np.ndarra
     return _add(new_points, weights, np.stack(columns, axis=1))
 
 
-def features_of(points: np.ndarray, new_points: np.ndarray, weights: np.ndarray, components: int,
-                ) -> tuple[np.ndarray, np.ndarray]:
+def features_of(
+    points: np.ndarray,
+    new_points: np.ndarray,
+    weights: np.ndarray,
+    components: int,
+) -> tuple[np.ndarray, np.ndarray]:
     """Standardised features of each coordinate, (318, N, F) and (318, M, F), fitted on the first predictions.
 
     Of the coordinate itself: the mean prediction, and each network's departure from it. Of the whole face, the same
@@ -101,8 +118,9 @@ def _ridge(features: np.ndarray, target: np.ndarray, new_features: np.ndarray, a
     values, vectors = np.linalg.eigh(features.transpose(0, 2, 1) @ features)  # (C, F), (C, F, F)
     moment = vectors.transpose(0, 2, 1) @ (features.transpose(0, 2, 1) @ (target - level).T[:, :, None])  # (C, F, 1)
     turned = new_features @ vectors  # (C, M, F)
-    return np.stack([(turned @ (moment / (np.maximum(values, 0) + alpha)[:, :, None]))[:, :, 0].T + level
-                     for alpha in alphas])
+    return np.stack(
+        [(turned @ (moment / (np.maximum(values, 0) + alpha)[:, :, None]))[:, :, 0].T + level for alpha in alphas]
+    )
 
 
 def _flat(points: np.ndarray) -> np.ndarray:

@@ -43,8 +43,13 @@ def plan(subjects: list[str], samples: list[str], pictures: list[tuple], size: i
         if subjects[i] != subjects[i - 1] or i - starts[-1] == MOST_SAMPLES:
             starts.append(i)
     recipe = [_FORMAT, size, crop.SIDE, crop.SHIFT_X, crop.SHIFT_Y, detect.LONGEST_SIDE, detect.THRESHOLD]
-    return [Shard(checksum(recipe, samples[a:b], [[_identity(path) for path in row] for row in pictures[a:b]]),
-                  tuple(pictures[a:b])) for a, b in zip(starts, starts[1:] + [len(samples)])]
+    return [
+        Shard(
+            checksum(recipe, samples[a:b], [[_identity(path) for path in row] for row in pictures[a:b]]),
+            tuple(pictures[a:b]),
+        )
+        for a, b in zip(starts, starts[1:] + [len(samples)])
+    ]
 
 
 def compute(shards: list[Shard], folder: Path, size: int, jobs: int) -> None:

@@ -16,7 +16,11 @@ from kpl.second_layers import gradient_boosting, mean, ridge, weighted
 SecondLayer = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int], np.ndarray]
 
 LAYERS: dict[str, SecondLayer] = {
-    "mean": mean, "weighted": weighted, "ridge": ridge, "lightgbm": gradient_boosting, "neural": neural,
+    "mean": mean,
+    "weighted": weighted,
+    "ridge": ridge,
+    "lightgbm": gradient_boosting,
+    "neural": neural,
 }
 
 
@@ -58,9 +62,12 @@ def cross_fit(layer: SecondLayer, store: OofStore, seed: int) -> np.ndarray:
         held_out = store.folds == fold
         fit = ~held_out
         if len(set(store.subjects[fit])) < 2:
-            raise BadInput(f"outside of fold {fold} there are fewer than two subjects: add captures, or use other folds.")
-        points[held_out] = layer(store.points[:, fit], store.truth[fit], store.subjects[fit],
-                                 store.points[:, held_out], seed)
+            raise BadInput(
+                f"outside of fold {fold} there are fewer than two subjects: add captures, or use other folds."
+            )
+        points[held_out] = layer(
+            store.points[:, fit], store.truth[fit], store.subjects[fit], store.points[:, held_out], seed
+        )
     return points
 
 
@@ -77,12 +84,16 @@ def choose(errors: dict[str, np.ndarray], subjects: np.ndarray, seed: int = 0) -
     Surely: the 95 % interval of the paired difference, over subjects, lies below zero. If none does, it is the mean.
     """
     plain = errors["mean"]
-    gains = {name: compare.paired(values, plain, subjects, seed=seed)
-             for name, values in errors.items() if name != "mean"}
+    gains = {
+        name: compare.paired(values, plain, subjects, seed=seed) for name, values in errors.items() if name != "mean"
+    }
     sure = [name for name, gain in gains.items() if gain.better]
     if not sure:
         return Choice("mean", "No second layer beats the plain mean of the networks with certainty, so the mean it is.")
     best = min(sure, key=lambda name: errors[name].mean())
     gain = gains[best]
-    return Choice(best, f"{best} has the lowest out-of-fold error of those that surely beat the plain mean: "
-                        f"{gain.ratio:.3f} of its error (95 % interval {gain.ratio_low:.3f} to {gain.ratio_high:.3f}).")
+    return Choice(
+        best,
+        f"{best} has the lowest out-of-fold error of those that surely beat the plain mean: "
+        f"{gain.ratio:.3f} of its error (95 % interval {gain.ratio_low:.3f} to {gain.ratio_high:.3f}).",
+    )

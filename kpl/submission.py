@@ -20,8 +20,9 @@ def write(path: str | Path, names: Sequence[str], points: np.ndarray) -> None:
     """
     points = np.asarray(points, dtype=np.float64)
     if points.shape != (len(names), landmarks.COUNT, 3):
-        raise BadInput(f"{path}: {len(names)} names need points of shape ({len(names)}, {landmarks.COUNT}, 3), "
-                       f"not {points.shape}.")
+        raise BadInput(
+            f"{path}: {len(names)} names need points of shape ({len(names)}, {landmarks.COUNT}, 3), not {points.shape}."
+        )
     _refuse_doubles(path, names)
     blocks = []
     for name, shape in zip(names, points):
@@ -56,12 +57,15 @@ def read(path: str | Path) -> tuple[list[str], np.ndarray]:
             names.append(words[0])
         else:
             if len(words) != 3:
-                raise BadInput(f"{path}, line {number + 1}: three numbers of sample {names[-1]} belong here, "
-                               f"not {line[:60]!r}.")
+                raise BadInput(
+                    f"{path}, line {number + 1}: three numbers of sample {names[-1]} belong here, not {line[:60]!r}."
+                )
             rows.append(words)
     if len(lines) % _BLOCK:
-        raise BadInput(f"{path}, line {len(lines)}: the file ends inside sample {names[-1]}, after "
-                       f"{(len(lines) - 1) % _BLOCK} of its {landmarks.COUNT} landmarks.")
+        raise BadInput(
+            f"{path}, line {len(lines)}: the file ends inside sample {names[-1]}, after "
+            f"{(len(lines) - 1) % _BLOCK} of its {landmarks.COUNT} landmarks."
+        )
     _refuse_doubles(path, names)
     return names, _numbers(path, rows).reshape(len(names), landmarks.COUNT, 3)
 

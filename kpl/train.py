@@ -77,8 +77,17 @@ def build(config: TrainFold, store: FaceStore, rows: np.ndarray, pretrained: boo
     per coordinate, and its lift is fitted to their 2D landmarks if they are known and used."""
     shapes = store.points3d[rows]
     mean, scale = shapes.mean(axis=0), shapes.std(axis=0) + SMALLEST_SPREAD
-    network = FaceNetwork(config.backbone, config.image_size, config.fusion, config.share, config.head, config.dropout,
-                          torch.from_numpy(mean), torch.from_numpy(scale), pretrained)
+    network = FaceNetwork(
+        config.backbone,
+        config.image_size,
+        config.fusion,
+        config.share,
+        config.head,
+        config.dropout,
+        torch.from_numpy(mean),
+        torch.from_numpy(scale),
+        pretrained,
+    )
     fitted = lift.fit(store.points2d[rows], shapes, mean, scale, config.seed) if config.points2d > 0 else None
     if fitted is not None and config.fusion == "late":
         network.lift_weight.copy_(torch.from_numpy(fitted[0]))
@@ -86,8 +95,14 @@ def build(config: TrainFold, store: FaceStore, rows: np.ndarray, pretrained: boo
     return network
 
 
-def _epochs(config: TrainFold, store: FaceStore, network: FaceNetwork, train_rows: np.ndarray, held_out_rows: np.ndarray,
-            folder: Path) -> pd.DataFrame:
+def _epochs(
+    config: TrainFold,
+    store: FaceStore,
+    network: FaceNetwork,
+    train_rows: np.ndarray,
+    held_out_rows: np.ndarray,
+    folder: Path,
+) -> pd.DataFrame:
     """The epoch loop. Updates `network`, returns the history."""
     if config.loss not in LOSSES:
         raise BadInput(f"unknown loss {config.loss!r}: the known ones are {', '.join(LOSSES)}.")
@@ -96,7 +111,9 @@ def _epochs(config: TrainFold, store: FaceStore, network: FaceNetwork, train_row
     steps = -(-len(train_rows) // config.batch_size)
     optimizer = torch.optim.AdamW(network.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     # Stepped once a batch: whole numbers, so that the curve does not drift over long runs.
-    schedule = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=-(-steps * config.epochs // config.cycles))
+    schedule = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(
+        optimizer, T_0=-(-steps * config.epochs // config.cycles)
+    )
     scaler = torch.amp.GradScaler(device.type, enabled=device.type == "cuda" and half == torch.float16)
     parts = {"network": network, "optimizer": optimizer, "schedule": schedule, "scaler": scaler}
     history = _resume(folder, parts, device)
@@ -126,20 +143,36 @@ def _epochs(config: TrainFold, store: FaceStore, network: FaceNetwork, train_row
             losses.append(loss.detach())
         train_loss = torch.stack(losses).mean().item()
         if not np.isfinite(train_loss):
-            raise BadInput(f"{label}: the loss is {train_loss} in epoch {epoch + 1}: lower lr={config.lr}, then start again.")
+            raise BadInput(
+                f"{label}: the loss is {train_loss} in epoch {epoch + 1}: lower lr={config.lr}, then start again."
+            )
         pred = predict_rows(network, store, config.image_size, held_out_rows, config.batch_size)
         errors = score.nme(pred, store.points3d[held_out_rows])
-        history.append({"epoch": epoch + 1, "loss": train_loss, "nme": float(errors.mean()), "auc": score.auc(errors),
-                        "lr": schedule.get_last_lr()[0], "seconds": time.perf_counter() - started})
+        history.append(
+            {
+                "epoch": epoch + 1,
+                "loss": train_loss,
+                "nme": float(errors.mean()),
+                "auc": score.auc(errors),
+                "lr": schedule.get_last_lr()[0],
+                "seconds": time.perf_counter() - started,
+            }
+        )
         _checkpoint(folder, parts, history)
-        print(f"{label}: epoch {epoch + 1}/{config.epochs}, loss {train_loss:.3f}, hold-out NME {errors.mean():.4f}, "
-              f"{history[-1]['seconds']:.0f} s", flush=True)
+        print(
+            f"{label}: epoch {epoch + 1}/{config.epochs}, loss {train_loss:.3f}, hold-out NME {errors.mean():.4f}, "
+            f"{history[-1]['seconds']:.0f} s",
+            flush=True,
+        )
     return pd.DataFrame(history)
 
 
-def _batches(views: Views, sampler: EpochSampler, config: TrainFold, label: str, epoch: int) -> Iterator[list[torch.Tensor]]:
-    loader = DataLoader(views, config.batch_size, sampler=sampler, num_workers=config.workers,
-                        pin_memory=torch.cuda.is_available())
+def _batches(
+    views: Views, sampler: EpochSampler, config: TrainFold, label: str, epoch: int
+) -> Iterator[list[torch.Tensor]]:
+    loader = DataLoader(
+        views, config.batch_size, sampler=sampler, num_workers=config.workers, pin_memory=torch.cuda.is_available()
+    )
     return tqdm(loader, f"{label}, epoch {epoch + 1}/{config.epochs}", leave=False, delay=5)
 
 
@@ -179,12 +212,18 @@ def _start_from_published(config: TrainFold, folder: Path) -> bool:
     return fresh and backbones.published_weights_at_hand(config.backbone)
 
 
-def _save_results(folder: Path, network: FaceNetwork, store: FaceStore, held_out: np.ndarray, history: pd.DataFrame) -> None:
+def _save_results(
+    folder: Path, network: FaceNetwork, store: FaceStore, held_out: np.ndarray, history: pd.DataFrame
+) -> None:
     config = read_json(folder / "config.json")
     rows = np.concatenate([np.flatnonzero(held_out), np.flatnonzero(~store.known)])
     points = predict_rows(network, store, config["image_size"], rows, config["batch_size"])
-    write_npz(folder / "predictions.npz", samples=store.table["sample"].to_numpy(dtype=str)[rows],
-              split=np.where(held_out[rows], "oof", "test"), points=points.astype(np.float32))
+    write_npz(
+        folder / "predictions.npz",
+        samples=store.table["sample"].to_numpy(dtype=str)[rows],
+        split=np.where(held_out[rows], "oof", "test"),
+        points=points.astype(np.float32),
+    )
     with atomic(folder / "weights.safetensors") as temporary:
         save_file({name: value.cpu().contiguous() for name, value in network.state_dict().items()}, temporary)
     with atomic(folder / "history.csv") as temporary:

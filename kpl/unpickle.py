@@ -83,17 +83,33 @@ def _no_bytes() -> bytes:
     return b""
 
 
-_KNOWN = {("numpy", "ndarray"): _Ndarray, ("numpy", "dtype"): _Dtype, ("_codecs", "encode"): _encode,
-          ("__builtin__", "bytes"): _no_bytes}
+_KNOWN = {
+    ("numpy", "ndarray"): _Ndarray,
+    ("numpy", "dtype"): _Dtype,
+    ("_codecs", "encode"): _encode,
+    ("__builtin__", "bytes"): _no_bytes,
+}
 for _package in ("numpy.core", "numpy._core"):  # numpy 1 and 2
-    _KNOWN |= {(f"{_package}.multiarray", "_reconstruct"): _reconstruct,
-               (f"{_package}.multiarray", "scalar"): _scalar,
-               (f"{_package}.numeric", "_frombuffer"): _from_buffer}
+    _KNOWN |= {
+        (f"{_package}.multiarray", "_reconstruct"): _reconstruct,
+        (f"{_package}.multiarray", "scalar"): _scalar,
+        (f"{_package}.numeric", "_frombuffer"): _from_buffer,
+    }
 
 
 # What a damaged pickle makes the unpickler raise: nearly anything.
-_DAMAGE = (pickle.PickleError, ArithmeticError, AttributeError, EOFError, ImportError, LookupError, MemoryError,
-           RuntimeError, TypeError, ValueError)
+_DAMAGE = (
+    pickle.PickleError,
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    ImportError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 
 
 class _Unpickler(pickle.Unpickler):
@@ -103,8 +119,10 @@ class _Unpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _KNOWN:
-            raise BadInput(f"{self.path} asks for {module}.{name}, which a table of numbers does not need, so nothing"
-                           " in it was run: use a file from a source you trust, a dict of numeric numpy arrays.")
+            raise BadInput(
+                f"{self.path} asks for {module}.{name}, which a table of numbers does not need, so nothing"
+                " in it was run: use a file from a source you trust, a dict of numeric numpy arrays."
+            )
         return _KNOWN[module, name]
 
 
@@ -124,8 +142,9 @@ def load_dict(path: str | Path) -> dict[str, Any]:
     except OSError as error:
         raise BadInput(f"{path} cannot be read ({error.strerror}): check the path.") from None
     except _DAMAGE as error:
-        raise BadInput(f"{path} is no pickle of numeric arrays ({error or type(error).__name__}):"
-                       " save it again as a dict of them.") from None
+        raise BadInput(
+            f"{path} is no pickle of numeric arrays ({error or type(error).__name__}): save it again as a dict of them."
+        ) from None
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise BadInput(f"{path} does not hold a dict from sample names to arrays: save it again as one.")
     return {key: value.value if isinstance(value, _Array) else value for key, value in content.items()}

@@ -61,17 +61,22 @@ class EpochSampler(Sampler):
 
 def augmentation(image_size: int) -> A.Compose:
     """Small turns, shifts and scalings, light, colour, blur and noise, hidden patches; landmarks move along."""
-    return A.Compose([
-        A.Affine(rotate=(-10, 10), scale=(0.9, 1.1), translate_percent=(-0.04, 0.04), p=0.9),
-        A.RandomBrightnessContrast(0.25, 0.25, p=0.7),
-        A.HueSaturationValue(10, 25, 10, p=0.4),
-        A.OneOf([A.GaussianBlur(blur_limit=(3, 3)), A.GaussNoise(std_range=(0.01, 0.05))], p=0.3),
-        A.CoarseDropout(num_holes_range=(1, 2), hole_height_range=(0.05, 0.2), hole_width_range=(0.05, 0.2), p=0.2),
-    ], keypoint_params=A.KeypointParams("xy", remove_invisible=False), seed=0)
+    return A.Compose(
+        [
+            A.Affine(rotate=(-10, 10), scale=(0.9, 1.1), translate_percent=(-0.04, 0.04), p=0.9),
+            A.RandomBrightnessContrast(0.25, 0.25, p=0.7),
+            A.HueSaturationValue(10, 25, 10, p=0.4),
+            A.OneOf([A.GaussianBlur(blur_limit=(3, 3)), A.GaussNoise(std_range=(0.01, 0.05))], p=0.3),
+            A.CoarseDropout(num_holes_range=(1, 2), hole_height_range=(0.05, 0.2), hole_width_range=(0.05, 0.2), p=0.2),
+        ],
+        keypoint_params=A.KeypointParams("xy", remove_invisible=False),
+        seed=0,
+    )
 
 
-def augmented(pipeline: A.Compose, views: np.ndarray, points2d: np.ndarray, rng: np.random.Generator
-              ) -> tuple[np.ndarray, np.ndarray]:
+def augmented(
+    pipeline: A.Compose, views: np.ndarray, points2d: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Each view (S, S, 3) changed on its own, its points (crop units) with it. The canonical shape stays what it is."""
     side = views.shape[1]
     new_views, new_points = np.empty_like(views), np.empty_like(points2d)
@@ -85,7 +90,9 @@ def augmented(pipeline: A.Compose, views: np.ndarray, points2d: np.ndarray, rng:
     return new_views, new_points
 
 
-def mirrored(views: np.ndarray, points3d: np.ndarray, points2d: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def mirrored(
+    views: np.ndarray, points3d: np.ndarray, points2d: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The mirrored capture: pictures flipped, views 0 and 2 exchanged, landmarks mirrored and renamed. Its own inverse."""
     flipped = np.ascontiguousarray(views[SIDES_EXCHANGED, :, ::-1])
     return flipped, mirror_points(points3d), mirror_points2d(points2d[SIDES_EXCHANGED])

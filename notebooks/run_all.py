@@ -24,16 +24,29 @@ TAIL = 4000  # characters of a stage's error stream that are kept
 
 # What a profile trains: its networks' backbones and sizes, and what all networks share.
 PROFILES = {
-    "quick": {"backbones": ["hgnetv2_b0"], "sizes": [64], "folds": 3,
-              "shared": {"epochs": 12, "batch_size": 8, "lr": 3e-3}},
-    "method": {"backbones": ["effb3", "effb4", "effb5", "effb6", "seresnet152d", "resnest200e", "resnet200d"],
-               "sizes": [384], "folds": 5,
-               "shared": {"epochs": 192, "batch_size": 16, "lr": 3e-4, "share": "none", "workers": 8}},
+    "quick": {
+        "backbones": ["hgnetv2_b0"],
+        "sizes": [64],
+        "folds": 3,
+        "shared": {"epochs": 10, "batch_size": 8, "lr": 3e-3},
+    },
+    "method": {
+        "backbones": ["effb3", "effb4", "effb5", "effb6", "seresnet152d", "resnest200e", "resnet200d"],
+        "sizes": [384],
+        "folds": 5,
+        "shared": {"epochs": 192, "batch_size": 16, "lr": 3e-4, "share": "none", "workers": 8},
+    },
     "tiny": {"backbones": ["mobilenetv3"], "sizes": [32], "folds": 2, "shared": {"epochs": 1, "batch_size": 8}},
 }
 # The official baseline re-created: one ResNet-18 for all views, the last level, one linear layer, answers averaged.
-BASELINE = {"name": "baseline", "backbone": "resnet18", "fusion": "average", "head": "linear", "share": "all",
-            "points2d": 0.0}
+BASELINE = {
+    "name": "baseline",
+    "backbone": "resnet18",
+    "fusion": "average",
+    "head": "linear",
+    "share": "all",
+    "points2d": 0.0,
+}
 
 
 @dataclass(frozen=True)
@@ -61,22 +74,32 @@ def main() -> int:
     except KeyboardInterrupt:
         print("\nrun_all: interrupted; the same command goes on from here.", file=sys.stderr)
         return 130
-    print(f"\nDone in {(time.time() - started) / 60:.1f} minutes. The submission is {options.output / 'submission.txt'}")
+    print(
+        f"\nDone in {(time.time() - started) / 60:.1f} minutes. The submission is {options.output / 'submission.txt'}"
+    )
     return 0
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="./run_all.sh", formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog="./run_all.sh",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Three-view face captures in, a scored submission out. Running again goes on where it stopped.",
-        epilog="Also: ./run_all.sh test [pytest options]   the tests\n      ./run_all.sh lab                     JupyterLab")
-    parser.add_argument("--profile", choices=PROFILES, default="quick",
-                        help="quick: small networks on two cores; method: the seven published ones; tiny: a smoke test")
+        epilog="Also: ./run_all.sh test [pytest options]   the tests\n      ./run_all.sh lab                     JupyterLab",
+    )
+    parser.add_argument(
+        "--profile",
+        choices=PROFILES,
+        default="quick",
+        help="quick: small networks on two cores; method: the seven published ones; tiny: a smoke test",
+    )
     parser.add_argument("--backbones", nargs="+", metavar="NAME", help="short names or timm names; default by profile")
     parser.add_argument("--sizes", nargs="+", type=int, metavar="PX", help="image sizes; default by profile")
     parser.add_argument("--folds", type=int, metavar="K", help="folds of GroupKFold by subject; default by profile")
     parser.add_argument("--epochs", type=int, help="epochs of every network; default by profile")
-    parser.add_argument("--data", type=Path, metavar="FOLDER", help="captures; default: the studio makes them in input/studio")
+    parser.add_argument(
+        "--data", type=Path, metavar="FOLDER", help="captures; default: the studio makes them in input/studio"
+    )
     parser.add_argument("--output", type=Path, metavar="FOLDER", default=ROOT / "output", help="default: output")
     parser.add_argument("--jobs", type=int, help="folds trained at once; default: one a GPU, or one a core")
     options = parser.parse_args(arguments)
@@ -104,8 +127,9 @@ def run_all(options: argparse.Namespace) -> None:
     if options.data is None:
         make_studio()
 
-    preprocess = Stage("01_preprocess", "01_preprocess",
-                       {"captures": str(data), "faces": faces, "jobs": cores}, listing(data))
+    preprocess = Stage(
+        "01_preprocess", "01_preprocess", {"captures": str(data), "faces": faces, "jobs": cores}, listing(data)
+    )
     key = run_stages([preprocess], output, 1, 0)
 
     shared = {"faces": faces, "runs": runs, "folds": options.folds} | profile["shared"]
@@ -113,15 +137,29 @@ def run_all(options: argparse.Namespace) -> None:
         shared["epochs"] = options.epochs
     networks = [{"backbone": backbone, "image_size": size} for backbone in options.backbones for size in options.sizes]
     networks.append(BASELINE | {"image_size": min(options.sizes)})
-    folds = [Stage(f"02_{network.get('name') or network['backbone']}_{network['image_size']}_fold{fold}".replace("/", "-"),
-                   "02_train_fold", shared | network | {"fold": fold}, key)
-             for network in networks for fold in range(options.folds)]
+    folds = [
+        Stage(
+            f"02_{network.get('name') or network['backbone']}_{network['image_size']}_fold{fold}".replace("/", "-"),
+            "02_train_fold",
+            shared | network | {"fold": fold},
+            key,
+        )
+        for network in networks
+        for fold in range(options.folds)
+    ]
     key = run_stages(folds, output, min(jobs, len(folds)), gpus)
 
     key = run_stages([Stage("03_oof", "03_oof", {"faces": faces, "runs": runs, "oof": oof}, key)], output, 1, 0)
     key = run_stages([Stage("04_stack", "04_stack", {"oof": oof, "stack": stack}, key)], output, 1, 0)
-    submit = {"faces": faces, "runs": runs, "oof": oof, "stack": stack, "truth": str(data / "held_out"),
-              "submission": str(output / "submission.txt"), "results": str(output / "results.csv")}
+    submit = {
+        "faces": faces,
+        "runs": runs,
+        "oof": oof,
+        "stack": stack,
+        "truth": str(data / "held_out"),
+        "submission": str(output / "submission.txt"),
+        "results": str(output / "results.csv"),
+    }
     run_stages([Stage("05_submit", "05_submit", submit, key)], output, 1, 0)
     write_report(output)
     print_results(output / "results.csv")
@@ -177,11 +215,27 @@ def run_stage(stage: Stage, key: str, output: Path, environ: dict, beside_others
     executed.parent.mkdir(parents=True, exist_ok=True)
     print(f"== {stage.label}", flush=True)
     started = time.time()
-    command = [sys.executable, "-m", "papermill", str(ROOT / "notebooks" / f"{stage.notebook}.ipynb"), str(executed),
-               "-y", json.dumps(stage.parameters), "--cwd", str(ROOT), "--no-progress-bar", "--log-level", "ERROR",
-               "--stdout-file", "/dev/stdout", "--stderr-file", "/dev/stdout"]
-    process = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1,
-                               errors="replace")
+    command = [
+        sys.executable,
+        "-m",
+        "papermill",
+        str(ROOT / "notebooks" / f"{stage.notebook}.ipynb"),
+        str(executed),
+        "-y",
+        json.dumps(stage.parameters),
+        "--cwd",
+        str(ROOT),
+        "--no-progress-bar",
+        "--log-level",
+        "ERROR",
+        "--stdout-file",
+        "/dev/stdout",
+        "--stderr-file",
+        "/dev/stdout",
+    ]
+    process = subprocess.Popen(
+        command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1, errors="replace"
+    )
     running.add(process)
     tail: list[str] = []
     errors = threading.Thread(target=lambda: tail.append(process.stderr.read()[-TAIL:]))
@@ -191,8 +245,10 @@ def run_stage(stage: Stage, key: str, output: Path, environ: dict, beside_others
     code = process.wait()
     running.discard(process)
     if code:
-        raise StageFailed(f"{stage.label} failed: {reason(executed, code, ''.join(tail))} "
-                          f"(executed notebook: {executed}; the same command goes on from here)")
+        raise StageFailed(
+            f"{stage.label} failed: {reason(executed, code, ''.join(tail))} "
+            f"(executed notebook: {executed}; the same command goes on from here)"
+        )
     marker(stage, output).write_text(key)
     print(f"== {stage.label}: {time.time() - started:.0f} s", flush=True)
 
@@ -221,8 +277,13 @@ def reason(executed: Path, code: int, tail: str) -> str:
 def environment(slot: int, jobs: int, gpus: int) -> dict:
     """Share cores and GPUs out, so that jobs side by side do not fight for them."""
     threads = str(max(1, (os.cpu_count() or 1) // jobs))
-    environ = os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads,
-                            "NO_ALBUMENTATIONS_UPDATE": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    environ = os.environ | {
+        "OMP_NUM_THREADS": threads,
+        "MKL_NUM_THREADS": threads,
+        "OPENBLAS_NUM_THREADS": threads,
+        "NO_ALBUMENTATIONS_UPDATE": "1",
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    }
     return environ | ({"CUDA_VISIBLE_DEVICES": str(slot % gpus)} if gpus else {})
 
 
@@ -265,8 +326,23 @@ def is_finished(stage: Stage, key: str, output: Path) -> bool:
 
 def write_report(output: Path) -> None:
     """The executed 05_submit as one HTML page, to look at or to hand on."""
-    subprocess.run([sys.executable, "-m", "nbconvert", "--to", "html", "--log-level", "ERROR", "--output-dir", str(output),
-                    "--output", "report.html", str(output / "notebooks" / "05_submit.ipynb")], check=True)
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "nbconvert",
+            "--to",
+            "html",
+            "--log-level",
+            "ERROR",
+            "--output-dir",
+            str(output),
+            "--output",
+            "report.html",
+            str(output / "notebooks" / "05_submit.ipynb"),
+        ],
+        check=True,
+    )
 
 
 def print_results(file: Path) -> None:
@@ -274,9 +350,12 @@ def print_results(file: Path) -> None:
         rows = list(csv.DictReader(lines))
     print(f"\n{'name':<28}{'split':<6}{'NME':>8}  {'95 % interval':<18}{'inner':>8}{'AUC':>8}{'failed %':>10}")
     for row in rows:
-        nme, low, high, inner, auc, failed = (float(row[column]) for column in
-                                              ("nme", "nme_low", "nme_high", "inner_nme", "auc", "failure_rate"))
-        print(f"{row['name']:<28}{row['split']:<6}{nme:>8.4f}  {low:.4f} to {high:.4f}  {inner:>8.4f}{auc:>8.4f}{failed:>10.1f}")
+        nme, low, high, inner, auc, failed = (
+            float(row[column]) for column in ("nme", "nme_low", "nme_high", "inner_nme", "auc", "failure_rate")
+        )
+        print(
+            f"{row['name']:<28}{row['split']:<6}{nme:>8.4f}  {low:.4f} to {high:.4f}  {inner:>8.4f}{auc:>8.4f}{failed:>10.1f}"
+        )
 
 
 if __name__ == "__main__":

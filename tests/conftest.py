@@ -20,8 +20,21 @@ matplotlib.use("Agg")
 def tiny_captures(tmp_path_factory) -> Path:
     """A studio data set: 5 training and 2 test subjects with 7 expressions, 320 x 180 pixels. Not to be written to."""
     folder = tmp_path_factory.mktemp("studio") / "captures"
-    command = [sys.executable, "-m", "kpl.studio", "--out", str(folder), "--train-subjects", "5",
-               "--test-subjects", "2", "--scale", "0.25", "--seed", "7"]
+    command = [
+        sys.executable,
+        "-m",
+        "kpl.studio",
+        "--out",
+        str(folder),
+        "--train-subjects",
+        "5",
+        "--test-subjects",
+        "2",
+        "--scale",
+        "0.25",
+        "--seed",
+        "7",
+    ]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return folder
 

@@ -16,15 +16,21 @@ NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 
 def run(folder: Path, working_directory: Path, **parameters: object) -> str:
     """Execute the notebook and return all text that it shows."""
-    notebook = papermill.execute_notebook(NOTEBOOKS / "01_preprocess.ipynb", folder / "executed.ipynb", parameters,
-                                          cwd=working_directory, progress_bar=False)
+    notebook = papermill.execute_notebook(
+        NOTEBOOKS / "01_preprocess.ipynb",
+        folder / "executed.ipynb",
+        parameters,
+        cwd=working_directory,
+        progress_bar=False,
+    )
     shown = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     return "\n".join(output.get("text", "") or output["data"].get("text/plain", "") for output in shown)
 
 
 def test_a_studio_data_set(tiny_captures, tmp_path):
-    text = run(tmp_path, NOTEBOOKS.parent, captures=str(tiny_captures), recipe="centerface_48",
-               faces=str(tmp_path / "faces"))
+    text = run(
+        tmp_path, NOTEBOOKS.parent, captures=str(tiny_captures), recipe="centerface_48", faces=str(tmp_path / "faces")
+    )
     store = faces.load(tmp_path / "faces")
     count = len(list(tiny_captures.rglob("t.jpg"))) // 3
     assert store.crops.shape == (count, 3, 48, 48, 3)
@@ -38,18 +44,29 @@ def test_photographs_without_truth_from_the_folder_of_the_notebooks(tmp_path):
         path = tmp_path / f"mine/anna_smile/{view}/t.bmp"
         path.parent.mkdir(parents=True)
         cv2.imwrite(str(path), crop.lying(face)[..., ::-1])
-    text = run(tmp_path, NOTEBOOKS, captures=str(tmp_path / "mine"), recipe="centerface_48",
-               faces=str(tmp_path / "faces"), jobs=1)
+    text = run(
+        tmp_path,
+        NOTEBOOKS,
+        captures=str(tmp_path / "mine"),
+        recipe="centerface_48",
+        faces=str(tmp_path / "faces"),
+        jobs=1,
+    )
     table = faces.load(tmp_path / "faces").table
-    assert table[["sample", "subject", "expression", "split"]].values.tolist() == [["anna_smile", "anna", "smile", "test"]]
+    assert table[["sample", "subject", "expression", "split"]].values.tolist() == [
+        ["anna_smile", "anna", "smile", "test"]
+    ]
     assert table.loc[0, ["status0", "status1", "status2"]].tolist() == ["ok", "ok", "missing"]
     assert "anna_smile: picture of view 2 is missing." in text and "no 2D landmarks" in text
 
 
-@pytest.mark.parametrize("parameters, message", [
-    ({"detector": "centerface"}, "unknown parameter 'detector': the known ones are captures, recipe, faces, jobs"),
-    ({"captures": "/nowhere"}, "/nowhere is not a folder"),
-])
+@pytest.mark.parametrize(
+    "parameters, message",
+    [
+        ({"detector": "centerface"}, "unknown parameter 'detector': the known ones are captures, recipe, faces, jobs"),
+        ({"captures": "/nowhere"}, "/nowhere is not a folder"),
+    ],
+)
 def test_bad_parameters_are_said_in_one_sentence(tmp_path, parameters, message):
     with pytest.raises(PapermillExecutionError, match=message):
         run(tmp_path, tmp_path, **parameters)

@@ -46,8 +46,13 @@ def scan(path: Path, landmarks: np.ndarray, column: bool = True) -> None:
     def struct(points):
         vertices = rng.normal(size=(300, 3))
         vertices[order] = points
-        return {"v": vertices, "f": np.array([[1, 2, 3]]), "kpt_ind": (order + 1).reshape((-1, 1) if column else (1, -1)),
-                "tex": np.zeros((300, 3), np.uint8)}
+        return {
+            "v": vertices,
+            "f": np.array([[1, 2, 3]]),
+            "kpt_ind": (order + 1).reshape((-1, 1) if column else (1, -1)),
+            "tex": np.zeros((300, 3), np.uint8),
+        }
+
     scipy.io.savemat(path, {"new_kpt_gt_obj": struct(landmarks), "neck_obj09": struct(landmarks + 9)})
 
 
@@ -140,20 +145,23 @@ def test_boxes_of_all_lists(tmp_path):
     np.testing.assert_array_equal(found["00002/01"], [[10, 20, 30, 40]] * 3)
 
 
-@pytest.mark.parametrize("line, text, message", [
-    (2, "1 2 3", "line 2: '1 2 3' is not a box"),
-    (2, "1 2 three 4", "line 2: '1 2 three 4' is not a box"),
-    (4, "1 2 nan 4", "line 4: '1 2 nan 4' is not a box"),
-    (6, "30 2 3 4", "line 6: '30 2 3 4' is not a box"),
-    (1, "00001/01/Images/0/t.gif", "line 1: '00001/01/Images/0/t.gif' is not a picture of view 0"),
-    (3, "00001/01/Images/2/t.jpg", "line 3: '00001/01/Images/2/t.jpg' is not a picture of view 1"),
-    (5, "00001/02/Images/2/t.jpg", "line 5: '00001/02/Images/2/t.jpg' is not view 2 of 00001/01"),
-    (9, None, "line 11: the file ends within a sample"),
-    (7, "00001/01/Images/0/t.jpg", "line 9: .* is not view 1 of 00001/01"),
-])
+@pytest.mark.parametrize(
+    "line, text, message",
+    [
+        (2, "1 2 3", "line 2: '1 2 3' is not a box"),
+        (2, "1 2 three 4", "line 2: '1 2 three 4' is not a box"),
+        (4, "1 2 nan 4", "line 4: '1 2 nan 4' is not a box"),
+        (6, "30 2 3 4", "line 6: '30 2 3 4' is not a box"),
+        (1, "00001/01/Images/0/t.gif", "line 1: '00001/01/Images/0/t.gif' is not a picture of view 0"),
+        (3, "00001/01/Images/2/t.jpg", "line 3: '00001/01/Images/2/t.jpg' is not a picture of view 1"),
+        (5, "00001/02/Images/2/t.jpg", "line 5: '00001/02/Images/2/t.jpg' is not view 2 of 00001/01"),
+        (9, None, "line 11: the file ends within a sample"),
+        (7, "00001/01/Images/0/t.jpg", "line 9: .* is not view 1 of 00001/01"),
+    ],
+)
 def test_broken_list_lines_are_named(tmp_path, line, text, message):
     lines = list_lines("00001/01") + list_lines("00001/02")
-    lines = lines[:11] if text is None else lines[:line - 1] + [text] + lines[line:]
+    lines = lines[:11] if text is None else lines[: line - 1] + [text] + lines[line:]
     (tmp_path / "val_list.txt").write_text("\n".join(lines))
     competition(tmp_path, "00001/01")
     with pytest.raises(BadInput, match=rf"val_list\.txt, {message}"):
@@ -202,8 +210,9 @@ def test_malformed_truth_is_said_and_left_out(tmp_path, caplog):
     (tmp_path / "empty/fusion").mkdir()
     (tmp_path / "empty/fusion/gt.mat").write_bytes(b"damaged")
     (tmp_path / "index/fusion").mkdir()
-    scipy.io.savemat(tmp_path / "index/fusion/gt.mat",
-                     {"new_kpt_gt_obj": {"v": np.zeros((5, 3)), "kpt_ind": np.arange(106)}})
+    scipy.io.savemat(
+        tmp_path / "index/fusion/gt.mat", {"new_kpt_gt_obj": {"v": np.zeros((5, 3)), "kpt_ind": np.arange(106)}}
+    )
     with caplog.at_level(logging.WARNING, "kpl"):
         found = captures.truth(tmp_path)
     assert sorted(found) == ["good", "scan"]
@@ -216,6 +225,7 @@ def test_a_pickle_that_calls_something_is_refused(tmp_path):
     class Bomb:
         def __reduce__(self):
             return os.mkdir, (str(tmp_path / "crater"),)
+
     competition(tmp_path, "00001/01")
     write_pickle(tmp_path / "gt.pkl", {"00001/01": Bomb()})
     for read in (captures.truth, captures.find):

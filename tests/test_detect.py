@@ -37,8 +37,9 @@ def test_a_shifted_picture_shifts_the_box(photograph):
     np.testing.assert_allclose(whole[0].boxes, whole[1].boxes + [64, 0, 64, 0], atol=2)
 
 
-@pytest.mark.parametrize("picture", [np.zeros((300, 200, 3), np.uint8), np.full((1, 1, 3), 255, np.uint8),
-                                     data.coffee()])
+@pytest.mark.parametrize(
+    "picture", [np.zeros((300, 200, 3), np.uint8), np.full((1, 1, 3), 255, np.uint8), data.coffee()]
+)
 def test_no_face(picture):
     faces = centerface(picture)
     assert faces.boxes.shape == (0, 4) and faces.scores.shape == (0,) and faces.points.shape == (0, 5, 2)

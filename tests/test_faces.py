@@ -29,7 +29,7 @@ def photograph(seed: int, view: int) -> np.ndarray:
     face = cv2.resize(data.astronaut()[20:220, 130:330], None, fx=0.7, fy=0.7)
     picture = np.full((300, 200, 3), 90, np.uint8)
     x, y = rng.integers(10, 50), rng.integers(40, 60)
-    picture[y:y + 140, x:x + 140] = (face * rng.uniform(0.7, 1.0)).astype(np.uint8)
+    picture[y : y + 140, x : x + 140] = (face * rng.uniform(0.7, 1.0)).astype(np.uint8)
     return picture
 
 
@@ -75,7 +75,11 @@ def test_the_table_says_what_became_of_each_picture(store):
     assert table["expression"].tolist() == ["01", "02", "01", "01"]
     assert table["split"].tolist() == ["train", "train", "train", "test"]
     assert table[["status0", "status1", "status2"]].to_numpy().tolist() == [
-        ["ok", "ok", "ok"], ["ok", "fallback", "ok"], ["missing", "ok", "ok"], ["ok", "ok", "missing"]]
+        ["ok", "ok", "ok"],
+        ["ok", "fallback", "ok"],
+        ["missing", "ok", "ok"],
+        ["ok", "ok", "missing"],
+    ]
     assert table["score0"].notna().tolist() == [True, True, False, True]
     assert table["side1"].notna().all() and table["side0"].isna().tolist() == [False, False, True, False]
     assert set(table["width1"]) == {200} and set(table["height1"]) == {300}
@@ -155,8 +159,10 @@ def test_another_truth_needs_no_picture(captures_folder, store, tmp_path, monkey
 
 
 def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path):
-    root = capture(tmp_path / "captures", *(f"{subject:05}/{expression:02}" for subject in range(1, 7)
-                                            for expression in range(1, 4)))
+    root = capture(
+        tmp_path / "captures",
+        *(f"{subject:05}/{expression:02}" for subject in range(1, 7) for expression in range(1, 4)),
+    )
     whole = faces.build(root, tmp_path / "whole", RECIPE, jobs=1)
     folder = tmp_path / "killed"
     command = f"from kpl import faces; faces.build({str(root)!r}, {str(folder)!r}, {RECIPE!r}, jobs=1)"
@@ -204,7 +210,9 @@ def test_the_studio_is_detected(tiny_captures, tmp_path):
     assert inside.mean() > 0.99
 
 
-@pytest.mark.parametrize("recipe", ["centerface", "centerface_0", "centerface_9999", "retinaface_600", "", "centerface_a"])
+@pytest.mark.parametrize(
+    "recipe", ["centerface", "centerface_0", "centerface_9999", "retinaface_600", "", "centerface_a"]
+)
 def test_an_unknown_recipe_is_refused(captures_folder, tmp_path, recipe):
     with pytest.raises(BadInput, match="the known form is centerface_<size>"):
         faces.build(captures_folder, tmp_path, recipe)
@@ -218,8 +226,12 @@ def test_no_face_anywhere_is_refused(tmp_path):
 
 
 def test_a_damaged_store_is_refused(store, tmp_path):
-    for name, damage in (("targets.npz", b"x"), ("crops.npy", b"x"), ("done.json", b"{"),
-                         ("faces.csv", (store.folder / "faces.csv").read_bytes().rsplit(b"\n", 2)[0])):
+    for name, damage in (
+        ("targets.npz", b"x"),
+        ("crops.npy", b"x"),
+        ("done.json", b"{"),
+        ("faces.csv", (store.folder / "faces.csv").read_bytes().rsplit(b"\n", 2)[0]),
+    ):
         folder = shutil.copytree(store.folder, tmp_path / name)
         (folder / name).write_bytes(damage)
         with pytest.raises(BadInput, match="delete it"):
@@ -228,5 +240,11 @@ def test_a_damaged_store_is_refused(store, tmp_path):
 
 def test_counts_are_in_the_marker(store):
     counts = json.loads((store.folder / "done.json").read_text())["counts"]
-    assert counts == {"samples": 4, "subjects": 3, "with_truth": 3, "ok": [3, 3, 3], "fallback": [0, 1, 0],
-                      "missing": [1, 0, 1]}
+    assert counts == {
+        "samples": 4,
+        "subjects": 3,
+        "with_truth": 3,
+        "ok": [3, 3, 3],
+        "fallback": [0, 1, 0],
+        "missing": [1, 0, 1],
+    }

@@ -29,10 +29,13 @@ def test_order_of_the_samples_does_not_matter(tmp_path):
     assert np.array_equal(one[shuffled], other)
 
 
-@pytest.mark.parametrize("subjects, count, words", [
-    (SUBJECTS, 4, "holds 5 folds, not 4"),
-    (np.array(["99999"]), 5, "does not know subject 99999"),
-])
+@pytest.mark.parametrize(
+    "subjects, count, words",
+    [
+        (SUBJECTS, 4, "holds 5 folds, not 4"),
+        (np.array(["99999"]), 5, "does not know subject 99999"),
+    ],
+)
 def test_other_folds_or_subjects_are_refused(tmp_path, subjects, count, words):
     folds.load_or_make(tmp_path / "folds.csv", SUBJECTS, 5, seed=0)
     with pytest.raises(BadInput, match=words):

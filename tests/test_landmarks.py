@@ -32,8 +32,10 @@ def test_mirroring_in_the_picture_agrees_with_mirroring_in_space():
 
 
 def test_outlines_join_neighbours():
-    longest = {name: np.linalg.norm(np.diff(landmarks.MEAN_SHAPE[line], axis=0), axis=1).max()
-               for name, line in landmarks.OUTLINES.items()}
+    longest = {
+        name: np.linalg.norm(np.diff(landmarks.MEAN_SHAPE[line], axis=0), axis=1).max()
+        for name, line in landmarks.OUTLINES.items()
+    }
     assert max(longest.values()) < 0.4, longest
 
 

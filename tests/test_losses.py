@@ -27,8 +27,11 @@ def test_cross_entropy_by_hand_between_two_cells():
 
 def test_a_landmark_beyond_the_crop_counts_at_its_edge():
     maps = torch.rand(1, 3, 106, 8, 8)
-    assert torch.isclose(cross_entropy(maps[0, 0], known_at(-0.3, 1.4)[0, 0]),
-                         cross_entropy(maps[0, 0], known_at(0.5 / 8, 7.5 / 8)[0, 0]), atol=1e-2)
+    assert torch.isclose(
+        cross_entropy(maps[0, 0], known_at(-0.3, 1.4)[0, 0]),
+        cross_entropy(maps[0, 0], known_at(0.5 / 8, 7.5 / 8)[0, 0]),
+        atol=1e-2,
+    )
 
 
 def test_unknown_2d_landmarks_do_not_count_and_give_no_gradient():

@@ -16,12 +16,22 @@ def network(backbone="mobilenetv3", fusion="late", share="all", head="fc", size=
 
 
 def pictures(batch=2, size=SIZE):
-    return torch.randint(0, 256, (batch, 3, size, size, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    return torch.randint(
+        0, 256, (batch, 3, size, size, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1)
+    )
 
 
-@pytest.mark.parametrize("fusion, share, head", [("late", "all", "fc"), ("late", "mirrored", "fc"), ("late", "sides", "linear"),
-                                                 ("late", "none", "fc"),
-                                                 ("average", "all", "linear"), ("average", "sides", "fc")])
+@pytest.mark.parametrize(
+    "fusion, share, head",
+    [
+        ("late", "all", "fc"),
+        ("late", "mirrored", "fc"),
+        ("late", "sides", "linear"),
+        ("late", "none", "fc"),
+        ("average", "all", "linear"),
+        ("average", "sides", "fc"),
+    ],
+)
 def test_every_structure_answers_and_learns_in_all_of_its_parts(fusion, share, head):
     net = network(fusion=fusion, share=share, head=head)
     answer = net(pictures())
@@ -43,6 +53,7 @@ def test_transformers_convnets_and_any_timm_name(backbone):
 
 def test_short_names_stand_for_timm_models_with_published_weights():
     import timm
+
     for name in backbones.BACKBONES:
         config = timm.get_pretrained_cfg(backbones.timm_name(name))
         assert config is not None and config.has_weights, name
@@ -79,7 +90,9 @@ def test_average_treats_all_views_alike_and_late_does_not():
     for fusion, head, same in (("average", "linear", True), ("late", "fc", False)):
         net = network(fusion=fusion, head=head).eval()
         with torch.inference_mode():
-            torch.nn.init.normal_((net.head[-1] if head == "fc" else net.head).weight, std=0.01)  # the fc head starts at zero
+            torch.nn.init.normal_(
+                (net.head[-1] if head == "fc" else net.head).weight, std=0.01
+            )  # the fc head starts at zero
             change = (net(views).points3d - net(views[:, [1, 2, 0]]).points3d).abs().max()
         assert (change < 1e-5) == same
 
@@ -105,15 +118,20 @@ def test_the_lift_is_added_bounded_and_bends_no_landmark():
     net.lift_bias.zero_()
     net.lift_weight.fill_(1e-3)
     net(pictures()).points3d.sum().backward()
-    assert net.encoders[0].maps[-1].weight.grad.abs().max() == 0  # the head starts at zero, the lift passes nothing back
+    assert (
+        net.encoders[0].maps[-1].weight.grad.abs().max() == 0
+    )  # the head starts at zero, the lift passes nothing back
 
 
-@pytest.mark.parametrize("wrong, words", [
-    ({"backbone": "effb99"}, "unknown backbone 'effb99'.*effb5"),
-    ({"fusion": "sum"}, "'sum'.*late, average"),
-    ({"head": "gru"}, "fc, linear"),
-    ({"backbone": "vit_small", "size": 8}, "vit_small"),
-])
+@pytest.mark.parametrize(
+    "wrong, words",
+    [
+        ({"backbone": "effb99"}, "unknown backbone 'effb99'.*effb5"),
+        ({"fusion": "sum"}, "'sum'.*late, average"),
+        ({"head": "gru"}, "fc, linear"),
+        ({"backbone": "vit_small", "size": 8}, "vit_small"),
+    ],
+)
 def test_what_is_not_known_is_refused_and_the_known_named(wrong, words):
     with pytest.raises(BadInput, match=words):
         network(**wrong)

@@ -21,8 +21,15 @@ def faces(tmp_path) -> FaceStore:
     points3d = MEAN_SHAPE + np.random.default_rng(0).normal(0, 0.02, (16, 106, 3))
     points3d[12:] = np.nan
     table = pd.DataFrame({"sample": samples, "subject": subjects, "expression": "01", "split": "train"})
-    return FaceStore(table, np.zeros((16, 3, 2, 2, 3), np.uint8), points3d, np.full((16, 3, 106, 2), np.nan, np.float32),
-                     {}, tmp_path / "faces", "f00d")
+    return FaceStore(
+        table,
+        np.zeros((16, 3, 2, 2, 3), np.uint8),
+        points3d,
+        np.full((16, 3, 106, 2), np.nan, np.float32),
+        {},
+        tmp_path / "faces",
+        "f00d",
+    )
 
 
 @pytest.fixture
@@ -32,7 +39,9 @@ def runs(tmp_path, faces) -> Path:
     for number, name in enumerate(["small", "large"]):
         for fold in range(FOLDS):
             write_fold(folder / name / f"fold{fold}", faces, fold, number)
-    pd.DataFrame({"subject": [f"{i:05d}" for i in range(6)], "fold": np.arange(6) % FOLDS}).to_csv(folder / "folds.csv", index=False)
+    pd.DataFrame({"subject": [f"{i:05d}" for i in range(6)], "fold": np.arange(6) % FOLDS}).to_csv(
+        folder / "folds.csv", index=False
+    )
     return folder
 
 
@@ -42,8 +51,12 @@ def write_fold(folder: Path, faces: FaceStore, fold: int, number: int) -> None:
     held_out = known & (faces.table["subject"].astype(int) % FOLDS == fold).to_numpy()
     rows = np.random.default_rng(10 * number + fold).permutation(np.flatnonzero(held_out | ~known))
     points = np.where(known[:, None, None], faces.points3d + number, MEAN_SHAPE + number + fold)
-    write_npz(folder / "predictions.npz", samples=faces.table["sample"].to_numpy(dtype=str)[rows],
-              split=np.where(known, "oof", "test")[rows], points=points[rows].astype(np.float32))
+    write_npz(
+        folder / "predictions.npz",
+        samples=faces.table["sample"].to_numpy(dtype=str)[rows],
+        split=np.where(known, "oof", "test")[rows],
+        points=points[rows].astype(np.float32),
+    )
     write_json(folder / "done.json", {})
 
 
@@ -97,6 +110,7 @@ def drop(split):
         keep = np.arange(len(arrays["split"])) != np.flatnonzero(arrays["split"] == split)[0]
         for name in arrays:
             arrays[name] = arrays[name][keep]
+
     return edit
 
 
@@ -104,6 +118,7 @@ def rename(new):
     def edit(arrays):
         arrays["samples"] = arrays["samples"].astype("U20")
         arrays["samples"][np.flatnonzero(arrays["split"] == "oof")[0]] = new
+
     return edit
 
 
@@ -111,16 +126,19 @@ def break_number(arrays):
     arrays["points"][arrays["samples"] == "00001/01", 3, 1] = np.nan
 
 
-@pytest.mark.parametrize("edit, message", [
-    (double, r"run small, fold 1: sample 0000[14]/0[12] is predicted twice"),
-    (drop("oof"), r"run small, fold 1: 1 samples are not predicted, the first is 0000[14]/0[12]"),
-    (drop("test"), r"run small, fold 1: 1 samples are not predicted, the first is 0000[67]/0[12]"),
-    (rename("00002/01"), "run small, fold 1: sample 00002/01 belongs to fold 2"),
-    (rename("00009/01"), "run small, fold 1: 1 samples are not predicted"),
-    (break_number, "run small, fold 1: the prediction of sample 00001/01 is not finite"),
-    (lambda arrays: arrays.update(points=arrays["points"][:, :5]), "run small, fold 1: .* shape"),
-    (lambda arrays: arrays.pop("split"), r"fold1/predictions\.npz is damaged"),
-])
+@pytest.mark.parametrize(
+    "edit, message",
+    [
+        (double, r"run small, fold 1: sample 0000[14]/0[12] is predicted twice"),
+        (drop("oof"), r"run small, fold 1: 1 samples are not predicted, the first is 0000[14]/0[12]"),
+        (drop("test"), r"run small, fold 1: 1 samples are not predicted, the first is 0000[67]/0[12]"),
+        (rename("00002/01"), "run small, fold 1: sample 00002/01 belongs to fold 2"),
+        (rename("00009/01"), "run small, fold 1: 1 samples are not predicted"),
+        (break_number, "run small, fold 1: the prediction of sample 00001/01 is not finite"),
+        (lambda arrays: arrays.update(points=arrays["points"][:, :5]), "run small, fold 1: .* shape"),
+        (lambda arrays: arrays.pop("split"), r"fold1/predictions\.npz is damaged"),
+    ],
+)
 def test_disagreement_is_refused_with_run_fold_and_sample(runs, faces, edit, message):
     change(runs / "small" / "fold1", edit)
     with pytest.raises(BadInput, match=message):
@@ -155,5 +173,6 @@ def test_weights_of_one_network_and_of_twins():
     points = truth[None] + np.random.default_rng(2).normal(0, 0.01, (1, 4, 106, 3))
     np.testing.assert_allclose(averages.fit_weights(points, truth), [1])
     np.testing.assert_allclose(averages.fit_weights(np.repeat(points, 2, axis=0), truth), [0.5, 0.5])
-    np.testing.assert_allclose(averages.weighted_average(np.repeat(points, 2, axis=0), np.array([0.5, 0.5])),
-                               averages.mean_average(points))
+    np.testing.assert_allclose(
+        averages.weighted_average(np.repeat(points, 2, axis=0), np.array([0.5, 0.5])), averages.mean_average(points)
+    )

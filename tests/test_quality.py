@@ -11,8 +11,15 @@ def table():
     rows = 10
     columns = {"sample": [f"00001/{i:02}" for i in range(rows)]}
     for view in range(3):
-        columns |= {f"status{view}": ["ok"] * rows, f"score{view}": 0.8, f"x{view}": 40.0, f"y{view}": 60.0,
-                    f"side{view}": 20.0, f"width{view}": 100.0, f"height{view}": 200.0}
+        columns |= {
+            f"status{view}": ["ok"] * rows,
+            f"score{view}": 0.8,
+            f"x{view}": 40.0,
+            f"y{view}": 60.0,
+            f"side{view}": 20.0,
+            f"width{view}": 100.0,
+            f"height{view}": 200.0,
+        }
     return pd.DataFrame(columns)
 
 

@@ -62,7 +62,7 @@ def test_samples_are_scored_independently():
     rng = np.random.default_rng(0)
     gt = MEAN_SHAPE + rng.normal(0, 0.02, (5, 106, 3))
     pred = MEAN_SHAPE + rng.normal(0, 0.02, (5, 106, 3))
-    alone = [score.nme(pred[i:i + 1], gt[i:i + 1])[0] for i in range(5)]
+    alone = [score.nme(pred[i : i + 1], gt[i : i + 1])[0] for i in range(5)]
     assert np.allclose(score.nme(pred, gt), alone)
 
 
@@ -72,16 +72,23 @@ def broken(change):
     return points
 
 
-@pytest.mark.parametrize("pred, gt, words", [
-    (broken(lambda p: p.__setitem__((1, 5, 2), np.nan)), MEAN_SHAPE[None].repeat(3, 0), "prediction of sample 1"),
-    (MEAN_SHAPE[None].repeat(3, 0), broken(lambda p: p.__setitem__((2, 5, 2), np.inf)), "ground truth of sample 2"),
-    (MEAN_SHAPE, MEAN_SHAPE[None], "shape"),
-    (MEAN_SHAPE[None, :68], MEAN_SHAPE[None, :68], "shape"),
-    (MEAN_SHAPE[None], MEAN_SHAPE[None].repeat(2, 0), "same samples"),
-    (np.empty((0, 106, 3)), np.empty((0, 106, 3)), "no sample"),
-    (MEAN_SHAPE[None], broken(lambda p: p.__setitem__((0, EYE_CENTERS[0]), p[0, EYE_CENTERS[1]]))[:1], "eye centres"),
-    (np.zeros((1, 106, 3)), MEAN_SHAPE[None], "coincide"),
-])
+@pytest.mark.parametrize(
+    "pred, gt, words",
+    [
+        (broken(lambda p: p.__setitem__((1, 5, 2), np.nan)), MEAN_SHAPE[None].repeat(3, 0), "prediction of sample 1"),
+        (MEAN_SHAPE[None].repeat(3, 0), broken(lambda p: p.__setitem__((2, 5, 2), np.inf)), "ground truth of sample 2"),
+        (MEAN_SHAPE, MEAN_SHAPE[None], "shape"),
+        (MEAN_SHAPE[None, :68], MEAN_SHAPE[None, :68], "shape"),
+        (MEAN_SHAPE[None], MEAN_SHAPE[None].repeat(2, 0), "same samples"),
+        (np.empty((0, 106, 3)), np.empty((0, 106, 3)), "no sample"),
+        (
+            MEAN_SHAPE[None],
+            broken(lambda p: p.__setitem__((0, EYE_CENTERS[0]), p[0, EYE_CENTERS[1]]))[:1],
+            "eye centres",
+        ),
+        (np.zeros((1, 106, 3)), MEAN_SHAPE[None], "coincide"),
+    ],
+)
 def test_what_is_not_defined_is_refused(pred, gt, words):
     with pytest.raises(BadInput, match=words):
         score.nme(pred, gt)

@@ -17,16 +17,27 @@ def make_store(subjects: int = 24, bias: bool = True, seed: int = 0) -> oof.OofS
     rng = np.random.default_rng(seed)
     subject = np.repeat(np.arange(subjects), 5)
     basis = rng.normal(0, 0.012, (6, 106, 3))
-    shapes = np.tensordot(rng.normal(size=(subjects, 6))[subject] + 0.4 * rng.normal(size=(len(subject), 6)), basis, axes=1)
+    shapes = np.tensordot(
+        rng.normal(size=(subjects, 6))[subject] + 0.4 * rng.normal(size=(len(subject), 6)), basis, axes=1
+    )
     shared = rng.normal(0, 0.003, shapes.shape)
     factor, shift = (0.6, np.array([0, 0.01, 0])) if bias else (1.0, np.zeros(3))
     points = MEAN_SHAPE + factor * shapes + shift + shared + rng.normal(0, 0.004, (2, *shapes.shape))
     names = np.array([f"{s:05d}" for s in subject])
     samples = np.array([f"{name}/0{1 + i % 5}" for i, name in enumerate(names)])
     train = subject < subjects - 4
-    return oof.OofStore("", np.array(["large", "small"]), samples[train], names[train], subject[train] % 4,
-                        (MEAN_SHAPE + shapes)[train], points[:, train].astype(np.float32),
-                        samples[~train], names[~train], points[:, ~train].astype(np.float32))
+    return oof.OofStore(
+        "",
+        np.array(["large", "small"]),
+        samples[train],
+        names[train],
+        subject[train] % 4,
+        (MEAN_SHAPE + shapes)[train],
+        points[:, train].astype(np.float32),
+        samples[~train],
+        names[~train],
+        points[:, ~train].astype(np.float32),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +80,9 @@ def test_held_out_truth_is_never_fitted(name):
     poisoned.truth[store.folds == 1] += 1000
     layer = stack.LAYERS[name]
     held_out = store.folds == 1
-    np.testing.assert_array_equal(stack.cross_fit(layer, poisoned, 0)[held_out], stack.cross_fit(layer, store, 0)[held_out])
+    np.testing.assert_array_equal(
+        stack.cross_fit(layer, poisoned, 0)[held_out], stack.cross_fit(layer, store, 0)[held_out]
+    )
 
 
 @pytest.mark.parametrize("name", LEARNT)
@@ -113,8 +126,13 @@ def test_a_single_subject_cannot_be_cross_fitted():
 
 def test_stack_store_round_trip(tmp_path, answers):
     store = make_store()
-    saved = stack.StackStore(np.array(list(answers)), store.samples, np.stack(list(answers.values())),
-                             store.test_samples, np.stack([store.test_points.mean(axis=0)] * len(answers)))
+    saved = stack.StackStore(
+        np.array(list(answers)),
+        store.samples,
+        np.stack(list(answers.values())),
+        store.test_samples,
+        np.stack([store.test_points.mean(axis=0)] * len(answers)),
+    )
     saved.save(tmp_path / "stack.npz")
     loaded = stack.load(tmp_path / "stack.npz")
     for name, value in vars(saved).items():

@@ -21,7 +21,7 @@ def path(tmp_path, points):
 def edit(path, line, text):
     """Replace line `line` (from 1) by `text`, or remove it with None."""
     lines = path.read_text().splitlines()
-    lines[line - 1:line] = [] if text is None else [text]
+    lines[line - 1 : line] = [] if text is None else [text]
     path.write_text("\n".join(lines) + "\n")
 
 
@@ -51,18 +51,21 @@ def test_check_names_missing_and_unknown_samples(path):
         submission.check(path, NAMES[:2])
 
 
-@pytest.mark.parametrize("line, text, message", [
-    (5, "0.1 0.2", "line 5: three numbers of sample 00001/01"),
-    (5, "0.1 0.2 x", "line 5: '0.1 0.2 x' holds"),
-    (110, "0.1 nan 0.2", "line 110: '0.1 nan 0.2' holds"),
-    (321, "0.1 inf 0.2", "line 321: '0.1 inf 0.2' holds"),
-    (107, None, "line 107: three numbers"),
-    (108, "00001/01", "sample 00001/01 comes more than once"),
-    (108, "0.1 0.2 0.3", "line 108: a sample's name"),
-    (50, "", "line 50: three numbers"),
-    (321, None, "line 320: the file ends inside sample 00002/07, after 105 of its 106"),
-    (1, "", "line 1: a sample's name"),
-])
+@pytest.mark.parametrize(
+    "line, text, message",
+    [
+        (5, "0.1 0.2", "line 5: three numbers of sample 00001/01"),
+        (5, "0.1 0.2 x", "line 5: '0.1 0.2 x' holds"),
+        (110, "0.1 nan 0.2", "line 110: '0.1 nan 0.2' holds"),
+        (321, "0.1 inf 0.2", "line 321: '0.1 inf 0.2' holds"),
+        (107, None, "line 107: three numbers"),
+        (108, "00001/01", "sample 00001/01 comes more than once"),
+        (108, "0.1 0.2 0.3", "line 108: a sample's name"),
+        (50, "", "line 50: three numbers"),
+        (321, None, "line 320: the file ends inside sample 00002/07, after 105 of its 106"),
+        (1, "", "line 1: a sample's name"),
+    ],
+)
 def test_bad_files_are_refused_with_the_line(path, line, text, message):
     edit(path, line, text)
     with pytest.raises(BadInput, match=message):
@@ -80,8 +83,12 @@ def test_files_that_are_none(tmp_path):
 def test_unfit_predictions_are_not_written(tmp_path, points):
     broken = points.copy()
     broken[1, 4, 2] = np.nan
-    for names, shapes, message in ((NAMES, broken, "00001/other_2"), (NAMES[:2], points, "shape"),
-                                   ([NAMES[0]] * 3, points, "more than once"), (["a b", "c", "d"], points, "one word")):
+    for names, shapes, message in (
+        (NAMES, broken, "00001/other_2"),
+        (NAMES[:2], points, "shape"),
+        ([NAMES[0]] * 3, points, "more than once"),
+        (["a b", "c", "d"], points, "one word"),
+    ):
         with pytest.raises(BadInput, match=message):
             submission.write(tmp_path / "out.txt", names, shapes)
     assert not list(tmp_path.iterdir())

@@ -16,9 +16,28 @@ from kpl import faces, predict, score, train
 from kpl.config import TrainFold
 from kpl.errors import BadInput
 
-SETTINGS = dict(name="", backbone="mobilenetv3", image_size=32, fold=0, folds=2, epochs=2, batch_size=8, lr=1e-3,
-                weight_decay=0.01, cycles=1, seed=0, fusion="late", share="mirrored", head="fc", dropout=0.1, loss="l1",
-                points2d=0.3, augment=True, weights="none", workers=0)
+SETTINGS = dict(
+    name="",
+    backbone="mobilenetv3",
+    image_size=32,
+    fold=0,
+    folds=2,
+    epochs=2,
+    batch_size=8,
+    lr=1e-3,
+    weight_decay=0.01,
+    cycles=1,
+    seed=0,
+    fusion="late",
+    share="mirrored",
+    head="fc",
+    dropout=0.1,
+    loss="l1",
+    points2d=0.3,
+    augment=True,
+    weights="none",
+    workers=0,
+)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +58,12 @@ def test_a_run_leaves_all_its_files_and_names_its_predictions(tmp_path, store):
     history = train.train_fold(made, store)
     assert list(history["epoch"]) == [1, 2] and np.isfinite(history["nme"]).all()
     assert {file.name for file in made.run_folder.iterdir()} == {
-        "weights.safetensors", "config.json", "history.csv", "predictions.npz", "done.json"}
+        "weights.safetensors",
+        "config.json",
+        "history.csv",
+        "predictions.npz",
+        "done.json",
+    }
     found = np.load(made.run_folder / "predictions.npz", allow_pickle=False)
     held_out = train.hold_out(made, store)
     assert set(found["samples"][found["split"] == "oof"]) == set(store.table["sample"][held_out])
@@ -59,9 +83,11 @@ def test_the_saved_network_predicts_what_the_run_saved(tmp_path, store):
 
 
 def test_same_seed_same_weights_other_seed_other_weights(tmp_path, store):
-    runs = [train.train_fold(config(tmp_path / str(i), store, epochs=1, seed=seed), store) is not None
-            and weights(config(tmp_path / str(i), store, epochs=1, seed=seed).run_folder)
-            for i, seed in enumerate((0, 0, 1))]
+    runs = [
+        train.train_fold(config(tmp_path / str(i), store, epochs=1, seed=seed), store) is not None
+        and weights(config(tmp_path / str(i), store, epochs=1, seed=seed).run_folder)
+        for i, seed in enumerate((0, 0, 1))
+    ]
     same = [all((runs[0][key] == other[key]).all() for key in runs[0]) for other in runs[1:]]
     assert same == [True, False]
 
@@ -111,11 +137,14 @@ def test_a_damaged_checkpoint_is_noticed_and_the_fold_starts_again(tmp_path, sto
     assert "checkpoint.pt cannot be read" in caplog.text
 
 
-@pytest.mark.parametrize("change, words", [
-    ({"lr": 5e-4}, "holds a run with lr=0.001, not 0.0005"),
-    ({"fold": 7}, "fold 7"),
-    ({"folds": 3}, "holds 2 folds, not 3"),
-])
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"lr": 5e-4}, "holds a run with lr=0.001, not 0.0005"),
+        ({"fold": 7}, "fold 7"),
+        ({"folds": 3}, "holds 2 folds, not 3"),
+    ],
+)
 def test_settings_that_do_not_fit_are_refused_and_the_run_is_kept(tmp_path, store, change, words):
     made = config(tmp_path, store, epochs=1)
     train.train_fold(made, store)
@@ -143,8 +172,17 @@ def test_a_network_without_a_finished_fold_cannot_predict(tmp_path, store):
 def test_the_network_can_learn_32_samples_by_heart(tmp_path, store):
     """An NME under 0.01 on its own training samples, where the mean shape stands at several hundredths."""
     rows = np.flatnonzero(store.known)[:32]
-    made = config(tmp_path, store, backbone="resnet10t", image_size=64, epochs=150, dropout=0.0, augment=False, lr=2e-3,
-                  weight_decay=0.0)
+    made = config(
+        tmp_path,
+        store,
+        backbone="resnet10t",
+        image_size=64,
+        epochs=150,
+        dropout=0.0,
+        augment=False,
+        lr=2e-3,
+        weight_decay=0.0,
+    )
     network = train.build(made, store, rows)
     train._epochs(made, store, network, rows, rows, tmp_path)
     points = predict.predict_rows(network, store, made.image_size, rows, 16)

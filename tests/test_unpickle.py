@@ -26,10 +26,19 @@ def write(path, value, protocol=None):
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_arrays_survive_every_protocol(tmp_path, protocol):
     rng = np.random.default_rng(0)
-    content = {"c": rng.normal(size=(106, 3)), "fortran": np.asfortranarray(rng.normal(size=(4, 5))),
-               "strided": rng.normal(size=(8, 6))[::2, ::3], "single": np.arange(3, dtype=np.float32),
-               "big endian": np.arange(4, dtype=">f8"), "int": np.arange(5), "empty": np.zeros((0, 3)),
-               "scalar": np.float64(2.5), "number": 3, "text": "plain", "list": [1.0, 2.0]}
+    content = {
+        "c": rng.normal(size=(106, 3)),
+        "fortran": np.asfortranarray(rng.normal(size=(4, 5))),
+        "strided": rng.normal(size=(8, 6))[::2, ::3],
+        "single": np.arange(3, dtype=np.float32),
+        "big endian": np.arange(4, dtype=">f8"),
+        "int": np.arange(5),
+        "empty": np.zeros((0, 3)),
+        "scalar": np.float64(2.5),
+        "number": 3,
+        "text": "plain",
+        "list": [1.0, 2.0],
+    }
     read = load_dict(write(tmp_path / "truth.pkl", content, protocol))
     assert set(read) == set(content)
     for name, value in content.items():
@@ -52,7 +61,8 @@ def test_a_python_2_pickle_is_read(tmp_path):
     data = np.arange(3.0).tobytes().decode("latin1").encode("unicode_escape").replace(b"'", b"\\'")
     (tmp_path / "old.pkl").write_bytes(
         b"(dS'00001/01'\ncnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntS'b'\ntR(I1\n(I3\nt"
-        b"cnumpy\ndtype\n(S'f8'\nI0\nI1\ntR(I3\nS'<'\nNNNI-1\nI-1\nI0\ntbI00\nS'" + data + b"'\ntbs.")
+        b"cnumpy\ndtype\n(S'f8'\nI0\nI1\ntR(I3\nS'<'\nNNNI-1\nI-1\nI0\ntbI00\nS'" + data + b"'\ntbs."
+    )
     np.testing.assert_array_equal(load_dict(tmp_path / "old.pkl")["00001/01"], [0.0, 1.0, 2.0])
 
 
@@ -67,16 +77,18 @@ def test_a_bomb_does_not_go_off(tmp_path, nested, protocol):
     assert not crater.exists()
 
 
-@pytest.mark.parametrize("function, arguments", [
-    (eval, ("1 + 1",)), (getattr, (1, "real")), (np.load, ("x.npy",)), (np.frombuffer, (b"12345678",)),
-    (print, ())])
+@pytest.mark.parametrize(
+    "function, arguments",
+    [(eval, ("1 + 1",)), (getattr, (1, "real")), (np.load, ("x.npy",)), (np.frombuffer, (b"12345678",)), (print, ())],
+)
 def test_other_functions_are_refused_by_name(tmp_path, function, arguments):
     with pytest.raises(BadInput, match=rf"bad\.pkl asks for .*{function.__name__}"):
         load_dict(write(tmp_path / "bad.pkl", {"a": Call(function, *arguments)}))
 
 
-@pytest.mark.parametrize("array", [np.array([{}, None], dtype=object), np.array(["text"]),
-                                   np.zeros(2, dtype=[("x", "f8")])])
+@pytest.mark.parametrize(
+    "array", [np.array([{}, None], dtype=object), np.array(["text"]), np.zeros(2, dtype=[("x", "f8")])]
+)
 @pytest.mark.parametrize("protocol", [2, 5])
 def test_arrays_of_anything_but_numbers_are_refused(tmp_path, array, protocol):
     with pytest.raises(BadInput, match="objects.pkl"):

@@ -21,7 +21,7 @@ class Store:
         for sample in range(samples):
             for view in range(3):
                 x, y = np.floor(self.points2d[sample, view, self.landmark] * side).astype(int)
-                self.crops[sample, view, y - 2:y + 3, x - 2:x + 3] = 255
+                self.crops[sample, view, y - 2 : y + 3, x - 2 : x + 3] = 255
 
 
 def brightest(view):
@@ -33,8 +33,11 @@ def brightest(view):
 
 def test_points_move_with_their_pictures():
     store, rng = Store(), np.random.default_rng(5)
-    geometry = views.A.Compose([views.augmentation(SIDE).transforms[0]],
-                               keypoint_params=views.A.KeypointParams("xy", remove_invisible=False), seed=0)
+    geometry = views.A.Compose(
+        [views.augmentation(SIDE).transforms[0]],
+        keypoint_params=views.A.KeypointParams("xy", remove_invisible=False),
+        seed=0,
+    )
     moved = 0.0
     for row in range(3):
         pictures, points = views.augmented(geometry, store.crops[row], store.points2d[row], rng)

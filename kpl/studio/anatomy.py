@@ -90,6 +90,13 @@ def fingerprint() -> str:
     from kpl.studio import makehuman
 
     folder = Path(__file__).parent
-    names = ("anatomy.py", "reference.py", "makehuman.py", "people.py", "rays.py", "landmark_points.json",
-             "population.json")
+    names = (
+        "anatomy.py",
+        "reference.py",
+        "makehuman.py",
+        "people.py",
+        "rays.py",
+        "landmark_points.json",
+        "population.json",
+    )
     return f"{makehuman.version()}_{checksum(*((folder / name).read_bytes() for name in names))}"

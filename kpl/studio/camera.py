@@ -59,16 +59,20 @@ def draw_rig(subject: Subject, points: np.ndarray, width: int) -> list[Camera]:
     for yaw, seen_at in zip(VIEW_YAWS, _FACE_CENTERS, strict=True):
         axes = rotation(yaw + rng.normal(0, 2), -(rng.normal(0, 2) - 2), rng.normal(0, 1.5)).T
         away = distance * rng.uniform(0.97, 1.03)
-        straight = Camera(points.mean(axis=0) + axes[2] * away, axes, focal * scale,
-                          np.array([WIDTH, HEIGHT]) * scale / 2)
+        straight = Camera(
+            points.mean(axis=0) + axes[2] * away, axes, focal * scale, np.array([WIDTH, HEIGHT]) * scale / 2
+        )
         seen = straight.project(points)
         right, down = (seen_at * scale - (seen.min(axis=0) + seen.max(axis=0)) / 2) / straight.focal * away
         cameras.append(replace(straight, eye=straight.eye - axes[0] * right + axes[1] * down))
     return cameras
 
 
-def projection(camera: Camera, similarity: tuple[float, np.ndarray, np.ndarray], width: int,
-               ) -> tuple[np.ndarray, np.ndarray]:
+def projection(
+    camera: Camera,
+    similarity: tuple[float, np.ndarray, np.ndarray],
+    width: int,
+) -> tuple[np.ndarray, np.ndarray]:
     """Intrinsics (3, 3) and extrinsics (3, 4) that take a frame's points straight to *lying* picture
     coordinates.
 

@@ -56,8 +56,7 @@ class Canvas:
         """A filled polygon (n, >=2)."""
         cv2.fillPoly(drawing, [self._fixed_point(points)], value, cv2.LINE_AA, _SUBPIXEL_BITS)
 
-    def spot(self, drawing: np.ndarray, center: tuple[float, float], radii: tuple[float, float],
-             value: float) -> None:
+    def spot(self, drawing: np.ndarray, center: tuple[float, float], radii: tuple[float, float], value: float) -> None:
         """A filled ellipse."""
         x, y = self._pixels(np.array(center))
         axes = tuple(max(1, round(radius * _PIXELS_PER_DM)) for radius in radii)

@@ -62,8 +62,10 @@ class Settings:
     @property
     def subjects(self) -> dict[str, list[int]]:
         """Subject numbers of each split."""
-        return {"train": list(range(1, self.train_subjects + 1)),
-                "test": list(range(FIRST_TEST_SUBJECT, FIRST_TEST_SUBJECT + self.test_subjects))}
+        return {
+            "train": list(range(1, self.train_subjects + 1)),
+            "test": list(range(FIRST_TEST_SUBJECT, FIRST_TEST_SUBJECT + self.test_subjects)),
+        }
 
     @property
     def samples(self) -> int:
@@ -73,7 +75,7 @@ class Settings:
     @property
     def expression_names(self) -> list[str]:
         """The expressions' folder names."""
-        return list(people.EXPRESSIONS)[:self.expressions]
+        return list(people.EXPRESSIONS)[: self.expressions]
 
 
 def make(root: Path, settings: Settings, jobs: int, cache: Path) -> None:
@@ -97,9 +99,14 @@ def make(root: Path, settings: Settings, jobs: int, cache: Path) -> None:
     pending = [number for number in numbers if not _record(root, number).exists()]
     _make_subjects(root, settings, pending, jobs, cache)
     _write_aggregates(root, settings)
-    write_json(root / "studio.json", {
-        "settings": described, "samples": settings.samples,
-        "versions": {name: metadata.version(name) for name in _INGREDIENTS}})
+    write_json(
+        root / "studio.json",
+        {
+            "settings": described,
+            "samples": settings.samples,
+            "versions": {name: metadata.version(name) for name in _INGREDIENTS},
+        },
+    )
     shutil.rmtree(progress)  # it holds the test subjects' truth, too
 
 
@@ -121,13 +128,16 @@ def _make_subjects(root: Path, settings: Settings, pending: list[int], jobs: int
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"  # read by the children's numpy: a process a core needs no threads
     context = get_context("spawn")
-    pool = ProcessPoolExecutor(min(jobs, len(pending)), context, worker.start,
-                               (context.Lock(), cache, settings.scale))
+    pool = ProcessPoolExecutor(min(jobs, len(pending)), context, worker.start, (context.Lock(), cache, settings.scale))
     done = settings.samples - len(pending) * settings.expressions
     bar = tqdm(total=settings.samples, initial=done, desc="studio", unit="sample", ascii=True)
     try:
-        tasks = [pool.submit(worker.make_subject, root, number, settings.seed, settings.expression_names,
-                             _record(root, number)) for number in pending]
+        tasks = [
+            pool.submit(
+                worker.make_subject, root, number, settings.seed, settings.expression_names, _record(root, number)
+            )
+            for number in pending
+        ]
         for task in as_completed(tasks):
             task.result()
             bar.update(settings.expressions)
@@ -144,8 +154,10 @@ def _write_aggregates(root: Path, settings: Settings) -> None:
         for number in numbers:
             with np.load(_record(root, number), allow_pickle=False) as record:
                 records.append({name: record[name] for name in _ARRAYS})
-        known = {name: np.concatenate([record[name] for record in records]) if records else np.zeros((0,))
-                 for name in _ARRAYS}
+        known = {
+            name: np.concatenate([record[name] for record in records]) if records else np.zeros((0,))
+            for name in _ARRAYS
+        }
         with atomic(root / f"{split}_list.txt") as temporary:
             temporary.write_text("".join(map(_list_entry, samples, known["boxes"])), encoding="utf-8")
         with atomic(folder / f"{split}_gt.pkl") as temporary:
@@ -158,5 +170,4 @@ def _write_aggregates(root: Path, settings: Settings) -> None:
 
 
 def _list_entry(sample: str, boxes: np.ndarray) -> str:
-    return "".join(f"{sample}/Images/{view}/t.jpg\n{' '.join(map(str, box))}\n"
-                   for view, box in enumerate(boxes))
+    return "".join(f"{sample}/Images/{view}/t.jpg\n{' '.join(map(str, box))}\n" for view, box in enumerate(boxes))

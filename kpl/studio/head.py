@@ -34,13 +34,19 @@ class Head:
 
     def posed(self, rotation: np.ndarray, pivot: np.ndarray, shift: np.ndarray) -> "Head":
         """Turned about `pivot` (3,) by `rotation` (3, 3), then moved by `shift` (3,)."""
+
         def move(points: np.ndarray) -> np.ndarray:
             return ((points - pivot) @ rotation.T + pivot + shift).astype(points.dtype)
 
         turn = rotation.T.astype(np.float32)
-        return replace(self, vertices=move(self.vertices), normals=self.normals @ turn,
-                       landmarks=move(self.landmarks), eye_centers=move(self.eye_centers),
-                       gaze=self.gaze @ rotation.T)
+        return replace(
+            self,
+            vertices=move(self.vertices),
+            normals=self.normals @ turn,
+            landmarks=move(self.landmarks),
+            eye_centers=move(self.eye_centers),
+            gaze=self.gaze @ rotation.T,
+        )
 
 
 def shape_head(anatomy: Anatomy, subject: Subject, rest: np.ndarray, actions: dict[str, float]) -> Head:
@@ -52,8 +58,10 @@ def shape_head(anatomy: Anatomy, subject: Subject, rest: np.ndarray, actions: di
     dressed = _inflate_clothes(anatomy, vertices, subject)
     dressed[anatomy.teeth_vertices, 2] -= _TEETH_SET_BACK
     hair, band = _shells(anatomy, subject)
-    shells = [vertices[under] + skin_normals[under] * height[:, None]
-              for under, height in ((anatomy.hair_vertices, hair), (anatomy.band_vertices, band))]
+    shells = [
+        vertices[under] + skin_normals[under] * height[:, None]
+        for under, height in ((anatomy.hair_vertices, hair), (anatomy.band_vertices, band))
+    ]
     render = np.concatenate([dressed, *shells]).astype(np.float32)
     normals = vertex_normals(render, anatomy.triangles)
     on_skin = np.flatnonzero(np.linalg.norm(skin_normals, axis=1) > 0.5)
@@ -96,8 +104,9 @@ def _landmarks(anatomy: Anatomy, vertices: np.ndarray, rest: np.ndarray) -> tupl
     """
     points = anatomy.surface_points(vertices)
     centers, gazes = [], []
-    for eye, pupil, ball in zip(landmarks.EYE_CENTERS, landmarks.PUPILS,
-                                (anatomy.left_eye_vertices, anatomy.right_eye_vertices), strict=True):
+    for eye, pupil, ball in zip(
+        landmarks.EYE_CENTERS, landmarks.PUPILS, (anatomy.left_eye_vertices, anatomy.right_eye_vertices), strict=True
+    ):
         center = vertices[ball].mean(axis=0)
         resting = rest[ball].mean(axis=0)
         radius = np.linalg.norm(rest[ball] - resting, axis=1).max()
@@ -117,11 +126,12 @@ def _shells(anatomy: Anatomy, subject: Subject) -> tuple[np.ndarray, np.ndarray]
     phase = rng.uniform(0, 6, 3)
     first = len(anatomy.vertices)
     x, y, z = anatomy.reference[anatomy.hair_vertices].T
-    height = anatomy.height_over_hairline[first:first + len(anatomy.hair_vertices)]
-    waves = (0.5 + 0.25 * np.sin(x * 5 + phase[0]) * np.sin(z * 4 + phase[1])
-             + 0.25 * np.sin(y * 7 + phase[2] + x * 3))
-    hair = (longest * np.clip(height / 0.25 + 0.1, 0.03, 1) * (0.35 + 0.65 * np.clip(y / 1.1, 0, 1))
-            * (0.7 + 0.6 * waves) + 0.008)
+    height = anatomy.height_over_hairline[first : first + len(anatomy.hair_vertices)]
+    waves = 0.5 + 0.25 * np.sin(x * 5 + phase[0]) * np.sin(z * 4 + phase[1]) + 0.25 * np.sin(y * 7 + phase[2] + x * 3)
+    hair = (
+        longest * np.clip(height / 0.25 + 0.1, 0.03, 1) * (0.35 + 0.65 * np.clip(y / 1.1, 0, 1)) * (0.7 + 0.6 * waves)
+        + 0.008
+    )
     on_mesh = np.zeros(first)
     on_mesh[anatomy.hair_vertices] = hair
     return hair, on_mesh[anatomy.band_vertices] * 0.45 + 0.035

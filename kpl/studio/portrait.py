@@ -85,8 +85,9 @@ class Sitting:
         back = (1 / scale, turn @ tilt.T, turn @ (-tilt.T @ move / scale - pivot) + pivot + shift)
         matrices = [camera.projection(lens, back, studio.width) for lens in self._cameras]
         intrinsics, extrinsics = (np.stack(parts) for parts in zip(*matrices, strict=True))
-        return Portrait(pictures, np.stack(boxes), head.to_canonical(still.landmarks), np.stack(flat),
-                        intrinsics, extrinsics)
+        return Portrait(
+            pictures, np.stack(boxes), head.to_canonical(still.landmarks), np.stack(flat), intrinsics, extrinsics
+        )
 
     def _pose(self, expression: str) -> tuple[np.ndarray, np.ndarray]:
         """How the head is turned, and where the subject sits (the same place in all expressions, nearly)."""

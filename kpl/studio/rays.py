@@ -7,8 +7,13 @@ wp.config.log_level = wp.LOG_ERROR  # it greets at length
 
 
 @wp.kernel(enable_backward=False)
-def _cast(mesh: wp.uint64, origins: wp.array(dtype=wp.vec3), directions: wp.array(dtype=wp.vec3),
-          triangle: wp.array(dtype=wp.int32), hit: wp.array(dtype=wp.vec3)):
+def _cast(
+    mesh: wp.uint64,
+    origins: wp.array(dtype=wp.vec3),
+    directions: wp.array(dtype=wp.vec3),
+    triangle: wp.array(dtype=wp.int32),
+    hit: wp.array(dtype=wp.vec3),
+):
     i = wp.tid()
     query = wp.mesh_query_ray(mesh, origins[i], directions[i], 1.0e6)
     triangle[i] = -1
@@ -24,8 +29,9 @@ def array(values: np.ndarray, dtype: type) -> wp.array:
 
 def build_mesh(vertices: np.ndarray, triangles: np.ndarray) -> wp.Mesh:
     """A mesh that rays can be cast against: vertices (V, 3), triangles (F, 3)."""
-    return wp.Mesh(points=array(vertices.astype(np.float32), wp.vec3),
-                   indices=array(triangles.astype(np.int32).ravel(), wp.int32))
+    return wp.Mesh(
+        points=array(vertices.astype(np.float32), wp.vec3), indices=array(triangles.astype(np.int32).ravel(), wp.int32)
+    )
 
 
 def cast(mesh: wp.Mesh, origins: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -33,8 +39,17 @@ def cast(mesh: wp.Mesh, origins: np.ndarray, directions: np.ndarray) -> tuple[np
     count = len(origins)
     triangle = wp.zeros(count, dtype=wp.int32, device="cpu")
     hit = wp.zeros(count, dtype=wp.vec3, device="cpu")
-    wp.launch(_cast, dim=count, device="cpu", inputs=[
-        mesh.id, array(origins.astype(np.float32), wp.vec3), array(directions.astype(np.float32), wp.vec3),
-        triangle, hit])
+    wp.launch(
+        _cast,
+        dim=count,
+        device="cpu",
+        inputs=[
+            mesh.id,
+            array(origins.astype(np.float32), wp.vec3),
+            array(directions.astype(np.float32), wp.vec3),
+            triangle,
+            hit,
+        ],
+    )
     u, v, distance = hit.numpy().T
     return triangle.numpy(), np.stack([u, v, 1 - u - v], axis=1), distance

@@ -17,8 +17,10 @@ from kpl.studio.parts import Part
 ATLAS_WIDTH = 512
 _SKIN_PARTS = (Part.SKIN, Part.MOUTH, Part.SOCKET, Part.BODY)
 # The hairline's height above the eyes (dm) by the angle around the head's axis: 0 in front, 180 behind.
-_HAIRLINE = ([0, 20, 35, 50, 62, 72, 84, 95, 105, 130, 180],
-             [.68, .68, .66, .58, .42, .10, -.08, -.02, -.30, -.60, -.72])
+_HAIRLINE = (
+    [0, 20, 35, 50, 62, 72, 84, 95, 105, 130, 180],
+    [0.68, 0.68, 0.66, 0.58, 0.42, 0.10, -0.08, -0.02, -0.30, -0.60, -0.72],
+)
 
 
 def hairline(position: np.ndarray) -> np.ndarray:
@@ -43,32 +45,49 @@ def build() -> Anatomy:
     band = (reference[:, 1] - 0.60) - (reference[:, 2] - 1.45) * 0.42
     corners, face = basis.triangles, part == Part.SKIN
     hair = face & (height[corners].max(1) > -0.12) & (ears[corners].max(1) < 0.5)
-    headband = (face & (np.abs(band[corners]).min(1) < 0.35) & (ears[corners].max(1) < 0.9)
-                & (reference[corners][:, :, 1].min(1) > -0.5))
+    headband = (
+        face
+        & (np.abs(band[corners]).min(1) < 0.35)
+        & (ears[corners].max(1) < 0.9)
+        & (reference[corners][:, :, 1].min(1) > -0.5)
+    )
     island = _island(basis, part)
     triangles, render_part, uv, hair_vertices, band_vertices = _with_shells(basis, part, hair, headband)
     source = np.concatenate([np.arange(len(vertices)), hair_vertices, band_vertices])
-    of_render_vertices = {"reference": reference, "height_over_hairline": height, "band_offset": band,
-                          "openness": _openness(vertices, basis.triangles, part)}
+    of_render_vertices = {
+        "reference": reference,
+        "height_over_hairline": height,
+        "band_offset": band,
+        "openness": _openness(vertices, basis.triangles, part),
+    }
     return Anatomy(
-        vertices=basis.vertices, shapes=basis.shapes, labels=basis.labels,
-        landmark_vertices=landmark_vertices, landmark_weights=landmark_weights,
+        vertices=basis.vertices,
+        shapes=basis.shapes,
+        labels=basis.labels,
+        landmark_vertices=landmark_vertices,
+        landmark_weights=landmark_weights,
         head_triangles=basis.triangles[np.isin(part, _SKIN_PARTS)],
         clothes_triangles=basis.triangles[part == Part.CLOTHES],
         left_eye_vertices=np.unique(basis.triangles[part == Part.LEFT_EYE]),
         right_eye_vertices=np.unique(basis.triangles[part == Part.RIGHT_EYE]),
         teeth_vertices=np.unique(basis.triangles[np.isin(part, (Part.TEETH, Part.TONGUE))]),
-        triangles=triangles, part=render_part, triangle_uv=_to_atlas(basis.uv[uv], island),
-        hair_vertices=hair_vertices, band_vertices=band_vertices, reference_landmarks=points - origin,
+        triangles=triangles,
+        part=render_part,
+        triangle_uv=_to_atlas(basis.uv[uv], island),
+        hair_vertices=hair_vertices,
+        band_vertices=band_vertices,
+        reference_landmarks=points - origin,
         **{name: values[source].astype(np.float32) for name, values in of_render_vertices.items()},
-        **_atlas_maps(basis, part, reference, island, folder))
+        **_atlas_maps(basis, part, reference, island, folder),
+    )
 
 
 def _reference_vertices(basis: Basis) -> np.ndarray:
     """A grown-up of the population's mean: the head on which the painting is laid out."""
     labels = [str(label) for label in basis.labels]
-    weights = people.body_weights(gender=0.4, age=0.15, muscle=0.5, weight=0.5, proportions=0.5,
-                                  ancestry=np.array([0.05, 0.80, 0.15]))
+    weights = people.body_weights(
+        gender=0.4, age=0.15, muscle=0.5, weight=0.5, proportions=0.5, ancestry=np.array([0.05, 0.80, 0.15])
+    )
     weights |= people.population_weights(labels)
     shapes = {label: basis.shapes[labels.index(label)].astype(np.float32) for label in weights}
     return basis.vertices + sum(weight * shapes[label] for label, weight in weights.items())
@@ -125,8 +144,9 @@ def _to_atlas(uv: np.ndarray, island: tuple[np.ndarray, np.ndarray]) -> np.ndarr
     return np.stack([scaled[..., 0], 1 - scaled[..., 1]], axis=-1).astype(np.float32)
 
 
-def _atlas_maps(basis: Basis, part: np.ndarray, reference: np.ndarray, island: tuple[np.ndarray, np.ndarray],
-                folder: Path) -> dict[str, np.ndarray]:
+def _atlas_maps(
+    basis: Basis, part: np.ndarray, reference: np.ndarray, island: tuple[np.ndarray, np.ndarray], folder: Path
+) -> dict[str, np.ndarray]:
     """The island as a picture: position and masks of each texel; texels off the island take the nearest
     position."""
     low, high = island
@@ -141,16 +161,16 @@ def _atlas_maps(basis: Basis, part: np.ndarray, reference: np.ndarray, island: t
     hit = (triangle >= 0).reshape(uv.shape[:2])
     corners = reference[basis.triangles[face][np.maximum(triangle, 0)]]
     position = (corners * weights[..., None]).sum(axis=1)
-    _, region = cv2.distanceTransformWithLabels((~hit).astype(np.uint8), cv2.DIST_L2, 3,
-                                                labelType=cv2.DIST_LABEL_PIXEL)
+    _, region = cv2.distanceTransformWithLabels((~hit).astype(np.uint8), cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL)
     nearest = np.zeros(region.max() + 1, int)
     nearest[region[hit]] = np.flatnonzero(hit)
-    return {"atlas_position": position[nearest[region]].astype(np.float32),
-            **{name: _mask_at(folder, name, uv) for name in ("lips", "eyelids", "ears")}}
+    return {
+        "atlas_position": position[nearest[region]].astype(np.float32),
+        **{name: _mask_at(folder, name, uv) for name in ("lips", "eyelids", "ears")},
+    }
 
 
-def _with_shells(basis: Basis, part: np.ndarray, hair: np.ndarray,
-                 headband: np.ndarray) -> tuple[np.ndarray, ...]:
+def _with_shells(basis: Basis, part: np.ndarray, hair: np.ndarray, headband: np.ndarray) -> tuple[np.ndarray, ...]:
     """All triangles with the two shells added: triangles, part, triangle_uv, and the vertices under each
     shell."""
     triangles, parts, uv, under = [basis.triangles], [part], [basis.triangle_uv], []
@@ -162,8 +182,12 @@ def _with_shells(basis: Basis, part: np.ndarray, hair: np.ndarray,
         uv.append(basis.triangle_uv[faces])
         under.append(vertices)
         count += len(vertices)
-    return (np.concatenate(triangles).astype(np.int32), np.concatenate(parts).astype(np.int32),
-            np.concatenate(uv), *under)
+    return (
+        np.concatenate(triangles).astype(np.int32),
+        np.concatenate(parts).astype(np.int32),
+        np.concatenate(uv),
+        *under,
+    )
 
 
 def _openness(vertices: np.ndarray, triangles: np.ndarray, part: np.ndarray, count: int = 96) -> np.ndarray:
@@ -173,8 +197,9 @@ def _openness(vertices: np.ndarray, triangles: np.ndarray, part: np.ndarray, cou
     solid = part != Part.CLOTHES
     mesh = rays.build_mesh(vertices, triangles[solid])
     skin = vertex_normals(vertices, triangles[np.isin(part, _SKIN_PARTS)])
-    normals = np.where(np.linalg.norm(skin, axis=1, keepdims=True) > 0.5, skin,
-                       vertex_normals(vertices, triangles[solid]))
+    normals = np.where(
+        np.linalg.norm(skin, axis=1, keepdims=True) > 0.5, skin, vertex_normals(vertices, triangles[solid])
+    )
     directions = rng.normal(size=(count, 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     free, total = np.zeros(len(vertices)), np.zeros(len(vertices))

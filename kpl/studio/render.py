@@ -32,12 +32,21 @@ class Lens:
 
 
 @wp.func
-def trace(surface: Surface, look: Look, lights: Lights, lens: Lens, atlas: wp.array2d(dtype=wp.vec3),
-          x: float, y: float, behind: wp.vec3) -> wp.vec4:
+def trace(
+    surface: Surface,
+    look: Look,
+    lights: Lights,
+    lens: Lens,
+    atlas: wp.array2d(dtype=wp.vec3),
+    x: float,
+    y: float,
+    behind: wp.vec3,
+) -> wp.vec4:
     """Light seen at (x, y) of the upright picture, and whether it comes from the subject (1) or from behind
     (0)."""
-    direction = wp.normalize(lens.right * ((x - lens.center[0]) / lens.focal)
-                             - lens.up * ((y - lens.center[1]) / lens.focal) - lens.back)
+    direction = wp.normalize(
+        lens.right * ((x - lens.center[0]) / lens.focal) - lens.up * ((y - lens.center[1]) / lens.focal) - lens.back
+    )
     start = lens.eye
     for _layer in range(10):
         query = wp.mesh_query_ray(surface.mesh, start, direction, 1.0e6)
@@ -54,15 +63,24 @@ def trace(surface: Surface, look: Look, lights: Lights, lens: Lens, atlas: wp.ar
 
 
 @wp.kernel
-def cast_pixels(surface: Surface, look: Look, lights: Lights, lens: Lens, atlas: wp.array2d(dtype=wp.vec3),
-                left: int, top: int, background: wp.array2d(dtype=wp.vec3),
-                picture: wp.array2d(dtype=wp.vec4)):
+def cast_pixels(
+    surface: Surface,
+    look: Look,
+    lights: Lights,
+    lens: Lens,
+    atlas: wp.array2d(dtype=wp.vec3),
+    left: int,
+    top: int,
+    background: wp.array2d(dtype=wp.vec3),
+    picture: wp.array2d(dtype=wp.vec4),
+):
     """One ray through each pixel's centre; the launch covers the window whose corner is (left, top)."""
     row, column = wp.tid()
     row += top
     column += left
-    picture[row, column] = trace(surface, look, lights, lens, atlas, float(column) + 0.5, float(row) + 0.5,
-                                 background[row, column])
+    picture[row, column] = trace(
+        surface, look, lights, lens, atlas, float(column) + 0.5, float(row) + 0.5, background[row, column]
+    )
 
 
 @wp.func
@@ -81,9 +99,18 @@ def is_edge(picture: wp.array2d(dtype=wp.vec4), row: int, column: int) -> bool:
 
 
 @wp.kernel
-def refine_edges(surface: Surface, look: Look, lights: Lights, lens: Lens, atlas: wp.array2d(dtype=wp.vec3),
-                 left: int, top: int, background: wp.array2d(dtype=wp.vec3),
-                 picture: wp.array2d(dtype=wp.vec4), refined: wp.array2d(dtype=wp.vec3)):
+def refine_edges(
+    surface: Surface,
+    look: Look,
+    lights: Lights,
+    lens: Lens,
+    atlas: wp.array2d(dtype=wp.vec3),
+    left: int,
+    top: int,
+    background: wp.array2d(dtype=wp.vec3),
+    picture: wp.array2d(dtype=wp.vec4),
+    refined: wp.array2d(dtype=wp.vec3),
+):
     """Four rays more where one is not enough."""
     row, column = wp.tid()
     row += top
@@ -136,9 +163,12 @@ class Stage:
         count = len(head.vertices)
         lit = wp.zeros(count, dtype=wp.vec3, device="cpu")
         self._surface.lit = lit
-        wp.launch(light_vertices, dim=count, device="cpu",
-                  inputs=[self._surface, self._look, self._lights, self._mesh.points, _SHADOW_RAYS, seed,
-                          lit])
+        wp.launch(
+            light_vertices,
+            dim=count,
+            device="cpu",
+            inputs=[self._surface, self._look, self._lights, self._mesh.points, _SHADOW_RAYS, seed, lit],
+        )
 
     def render(self, camera: Camera, background: np.ndarray) -> np.ndarray:
         """One view (H, W, 3) float32 in linear light, before `background` (H, W, 3)."""

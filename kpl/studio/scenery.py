@@ -70,14 +70,22 @@ def draw_light(subject: Subject, expression: str) -> Light:
 
     exposure, key = rng.uniform(0.8, 1.25), rng.uniform(0.35, 1.1)
     ambient = rng.uniform(0.25, 0.6) * exposure
-    directions = [direction(rng.uniform(-70, 70), rng.uniform(5, 65)),
-                  direction(rng.uniform(-80, 80), rng.uniform(-10, 50)),
-                  direction(rng.choice([-1, 1]) * rng.uniform(100, 150), rng.uniform(0, 40))]
+    directions = [
+        direction(rng.uniform(-70, 70), rng.uniform(5, 65)),
+        direction(rng.uniform(-80, 80), rng.uniform(-10, 50)),
+        direction(rng.choice([-1, 1]) * rng.uniform(100, 150), rng.uniform(0, 40)),
+    ]
     colors = [tint() * key, tint() * key * rng.uniform(0, 0.5), tint() * rng.uniform(0, 0.5)]
-    return Light(np.array(directions), np.array(colors) * exposure, sky=tint() * ambient,
-                 ground=tint() * ambient * rng.uniform(0.3, 0.7),
-                 front=tint() * ambient * rng.uniform(0, 0.5), sideways=ambient * rng.normal(0, 0.15),
-                 softness=rng.uniform(0.05, 0.35), exposure=exposure)
+    return Light(
+        np.array(directions),
+        np.array(colors) * exposure,
+        sky=tint() * ambient,
+        ground=tint() * ambient * rng.uniform(0.3, 0.7),
+        front=tint() * ambient * rng.uniform(0, 0.5),
+        sideways=ambient * rng.normal(0, 0.15),
+        softness=rng.uniform(0.05, 0.35),
+        exposure=exposure,
+    )
 
 
 def draw_outfit(subject: Subject) -> Outfit:
@@ -88,15 +96,24 @@ def draw_outfit(subject: Subject) -> Outfit:
     wears_band, striped = rng.random() < 0.85, rng.random() < 0.3
     iris = [48, 30, 20] if rng.random() < 0.85 else rng.choice([[90, 70, 40], [80, 110, 130], [70, 80, 50]])
     return Outfit(
-        cloth=linear(np.clip(cloth, 5, 240)), stripe=linear(rng.uniform(10, 240, 3)),
-        stripe_frequency=rng.uniform(8, 40), stripe_threshold=rng.uniform(0.2, 0.9) if striped else 2.0,
-        collar=rng.uniform(-1.95, -1.38), neckline=rng.choice([0.0, rng.uniform(0.2, 0.9)]),
+        cloth=linear(np.clip(cloth, 5, 240)),
+        stripe=linear(rng.uniform(10, 240, 3)),
+        stripe_frequency=rng.uniform(8, 40),
+        stripe_threshold=rng.uniform(0.2, 0.9) if striped else 2.0,
+        collar=rng.uniform(-1.95, -1.38),
+        neckline=rng.choice([0.0, rng.uniform(0.2, 0.9)]),
         band=linear(np.array([22, 22, 24]) if rng.random() < 0.85 else rng.uniform(20, 200, 3)),
-        band_half_width=rng.uniform(0.10, 0.20) if wears_band else -1.0, band_height=rng.uniform(-0.05, 0.12),
-        hair_threshold=rng.uniform(0.0, 0.12), hair_gloss=rng.uniform(0.3, 1.5),
-        iris=linear(np.array(iris)), iris_angle=rng.uniform(0.37, 0.43), pupil_angle=rng.uniform(0.12, 0.22),
-        gloss=rng.uniform(0.2, 0.9), shininess=rng.uniform(10, 40),
-        roughness=0.05 + 0.06 * np.clip((subject.years - 30) / 50, 0, 1))
+        band_half_width=rng.uniform(0.10, 0.20) if wears_band else -1.0,
+        band_height=rng.uniform(-0.05, 0.12),
+        hair_threshold=rng.uniform(0.0, 0.12),
+        hair_gloss=rng.uniform(0.3, 1.5),
+        iris=linear(np.array(iris)),
+        iris_angle=rng.uniform(0.37, 0.43),
+        pupil_angle=rng.uniform(0.12, 0.22),
+        gloss=rng.uniform(0.2, 0.9),
+        shininess=rng.uniform(10, 40),
+        roughness=0.05 + 0.06 * np.clip((subject.years - 30) / 50, 0, 1),
+    )
 
 
 def foil(number: int) -> np.ndarray:
@@ -107,10 +124,16 @@ def foil(number: int) -> np.ndarray:
         slopes += amplitude * cv2.GaussianBlur(_facets(rng, count), (0, 0), blur)
     light = rng.normal(size=2)
     lit = (slopes @ (light / np.linalg.norm(light)) * rng.uniform(0.35, 0.6)).astype(np.float32)
-    patches = cv2.resize(rng.standard_normal((5, 4), dtype=np.float32), (FOIL_WIDTH, FOIL_HEIGHT),
-                         interpolation=cv2.INTER_CUBIC)
-    grey = (0.30 + 0.11 * np.tanh(lit) + 0.30 * np.exp(-((lit - 1.1) / 0.5) ** 2)
-            - 0.05 * np.exp(-((lit + 1.0) / 0.5) ** 2) + 0.07 * patches)
+    patches = cv2.resize(
+        rng.standard_normal((5, 4), dtype=np.float32), (FOIL_WIDTH, FOIL_HEIGHT), interpolation=cv2.INTER_CUBIC
+    )
+    grey = (
+        0.30
+        + 0.11 * np.tanh(lit)
+        + 0.30 * np.exp(-(((lit - 1.1) / 0.5) ** 2))
+        - 0.05 * np.exp(-(((lit + 1.0) / 0.5) ** 2))
+        + 0.07 * patches
+    )
     tint = np.array([0.97, 0.985, 1.02]) + rng.normal(0, 0.015, 3)
     return np.clip(grey[..., None] * tint, 0.02, 1).astype(np.float32)
 
@@ -122,12 +145,14 @@ def _facets(rng: np.random.Generator, count: int) -> np.ndarray:
     points = np.concatenate([rng.uniform(-0.15, 1.15, (count, 2)) * size, corners])
     triangles = Delaunay(points).simplices
     heights = rng.normal(size=len(points)) * np.sqrt(size.prod() / count)
-    planes = np.linalg.solve(np.concatenate([points[triangles], np.ones((*triangles.shape, 1))], axis=2),
-                             heights[triangles][..., None])[:, :2, 0]
+    planes = np.linalg.solve(
+        np.concatenate([points[triangles], np.ones((*triangles.shape, 1))], axis=2), heights[triangles][..., None]
+    )[:, :2, 0]
     picture = np.zeros((FOIL_HEIGHT, FOIL_WIDTH, 2), np.float32)
     for triangle, slope in zip(triangles, np.clip(planes, -3, 3), strict=True):
-        cv2.fillConvexPoly(picture, np.round(points[triangle] * 8).astype(np.int32),
-                           tuple(float(x) for x in slope), cv2.LINE_8, 3)
+        cv2.fillConvexPoly(
+            picture, np.round(points[triangle] * 8).astype(np.int32), tuple(float(x) for x in slope), cv2.LINE_8, 3
+        )
     return picture
 
 
@@ -137,8 +162,9 @@ def draw_wall(rng: np.random.Generator) -> np.ndarray | None:
     return color if rng.random() < 0.15 else None
 
 
-def background(rng: np.random.Generator, foils: list[np.ndarray], wall: np.ndarray | None,
-               width: int, height: int) -> np.ndarray:
+def background(
+    rng: np.random.Generator, foils: list[np.ndarray], wall: np.ndarray | None, width: int, height: int
+) -> np.ndarray:
     """One view's background (height, width, 3): a piece of foil, or a plain wall with a slow change of
     tone."""
     if wall is not None:
@@ -148,7 +174,7 @@ def background(rng: np.random.Generator, foils: list[np.ndarray], wall: np.ndarr
     part = rng.uniform(0.45, 1.0)
     rows, columns = int(FOIL_HEIGHT * part), int(FOIL_WIDTH * part)
     top, left = rng.integers(0, FOIL_HEIGHT - rows + 1), rng.integers(0, FOIL_WIDTH - columns + 1)
-    picture = picture[top:top + rows, left:left + columns]
+    picture = picture[top : top + rows, left : left + columns]
     if rng.random() < 0.5:
         picture = picture[:, ::-1]
     if rng.random() < 0.3:

@@ -33,8 +33,15 @@ def in_shadow(surface: Surface, look: Look, start: wp.vec3, toward: wp.vec3) -> 
 
 
 @wp.kernel
-def light_vertices(surface: Surface, look: Look, lights: Lights, vertices: wp.array(dtype=wp.vec3), rays: int,
-                   seed: int, lit: wp.array(dtype=wp.vec3)):
+def light_vertices(
+    surface: Surface,
+    look: Look,
+    lights: Lights,
+    vertices: wp.array(dtype=wp.vec3),
+    rays: int,
+    seed: int,
+    lit: wp.array(dtype=wp.vec3),
+):
     """Soft shadows of key and fill light at each vertex: far fewer than the pixels of three views, and no
     grain."""
     vertex = wp.tid()

@@ -63,18 +63,26 @@ def _hair_color(rng: np.random.Generator, years: float) -> np.ndarray:
 
 def _blemishes(canvas: Canvas, rng: np.random.Generator) -> np.ndarray:
     """Uneven tone from wide patches down to pores, (H, A, 1)."""
-    return sum(canvas.noise(rng, texels, amplitude)
-               for texels, amplitude in ((60, 0.05), (20, 0.03), (6, 0.02), (2, 0.035)))[..., None]
+    return sum(
+        canvas.noise(rng, texels, amplitude) for texels, amplitude in ((60, 0.05), (20, 0.03), (6, 0.02), (2, 0.035))
+    )[..., None]
 
 
 def _flush(canvas: Canvas, rng: np.random.Generator) -> np.ndarray:
     """Redness of cheeks, nose, chin and ears: how much green and blue are taken off, (H, A, 3)."""
     drawing = canvas.blank()
-    for center, radius, value in (((0.38, -0.42), 0.28, 0.5), ((-0.38, -0.42), 0.28, 0.5),
-                                  ((0, -0.38), 0.15, 0.6), ((0, -1.05), 0.15, 0.35)):
+    for center, radius, value in (
+        ((0.38, -0.42), 0.28, 0.5),
+        ((-0.38, -0.42), 0.28, 0.5),
+        ((0, -0.38), 0.15, 0.6),
+        ((0, -1.05), 0.15, 0.35),
+    ):
         canvas.spot(drawing, center, (radius, radius), value)
-    red = (canvas.to_atlas(drawing, 0.115) * rng.uniform(0.3, 1.2) + canvas.anatomy.ears * 0.35
-           + np.abs(canvas.noise(rng, 8, 0.06)))
+    red = (
+        canvas.to_atlas(drawing, 0.115) * rng.uniform(0.3, 1.2)
+        + canvas.anatomy.ears * 0.35
+        + np.abs(canvas.noise(rng, 8, 0.06))
+    )
     return red[..., None] * np.array([0.02, 0.32, 0.30], np.float32)
 
 
@@ -93,10 +101,13 @@ def _shade(canvas: Canvas, rng: np.random.Generator, years: float) -> np.ndarray
     canvas.line(lines, inner_lip[:5], 1.0, 0.008)
     _draw_wrinkles(canvas, rng, wrinkles)
     age = np.clip((years - 28) / 45, 0.08, 1)
-    return (canvas.to_atlas(hollows, 0.04) * rng.uniform(0.05, 0.38) + canvas.to_atlas(lines, 0.005)
-            + canvas.to_atlas(lids, 0.005) * rng.uniform(1.2, 2.4)
-            + canvas.anatomy.eyelids * rng.uniform(0.05, 0.3)
-            + canvas.to_atlas(wrinkles, 0.005) * age * 0.8)
+    return (
+        canvas.to_atlas(hollows, 0.04) * rng.uniform(0.05, 0.38)
+        + canvas.to_atlas(lines, 0.005)
+        + canvas.to_atlas(lids, 0.005) * rng.uniform(1.2, 2.4)
+        + canvas.anatomy.eyelids * rng.uniform(0.05, 0.3)
+        + canvas.to_atlas(wrinkles, 0.005) * age * 0.8
+    )
 
 
 def _draw_wrinkles(canvas: Canvas, rng: np.random.Generator, drawing: np.ndarray) -> None:
@@ -104,8 +115,9 @@ def _draw_wrinkles(canvas: Canvas, rng: np.random.Generator, drawing: np.ndarray
         sign = np.array([side, 1])
         canvas.line(drawing, sign * [[0.24, -0.42], [0.33, -0.56], [0.37, -0.70]], 0.7, 0.008)
         for k in range(3):
-            canvas.line(drawing, sign * [[0.47 + 0.01 * k, -0.02 - 0.045 * k], [0.56, -0.06 * k],
-                                         [0.62, 0.02 - 0.08 * k]], 0.6)
+            canvas.line(
+                drawing, sign * [[0.47 + 0.01 * k, -0.02 - 0.045 * k], [0.56, -0.06 * k], [0.62, 0.02 - 0.08 * k]], 0.6
+            )
         canvas.line(drawing, sign * [[0.18, -0.10], [0.28, -0.16], [0.40, -0.13]], 0.6)
         canvas.line(drawing, sign * [[0.27, -0.80], [0.30, -0.90]], 0.4)
     x = np.linspace(-0.4, 0.4, 9)
@@ -114,11 +126,11 @@ def _draw_wrinkles(canvas: Canvas, rng: np.random.Generator, drawing: np.ndarray
         canvas.line(drawing, np.stack([x, y], axis=1), 0.5)
 
 
-def _lips(canvas: Canvas, rng: np.random.Generator, male: bool, tone: np.ndarray,
-          atlas: np.ndarray) -> np.ndarray:
+def _lips(canvas: Canvas, rng: np.random.Generator, male: bool, tone: np.ndarray, atlas: np.ndarray) -> np.ndarray:
     lipstick = 0.0 if male else rng.uniform(0, 1) ** 4
-    color = linear(np.clip(tone * [0.90, 0.70, 0.70] + lipstick * np.array([5, -45, -30])
-                           + rng.normal(0, 6, 3), 10, 255))
+    color = linear(
+        np.clip(tone * [0.90, 0.70, 0.70] + lipstick * np.array([5, -45, -30]) + rng.normal(0, 6, 3), 10, 255)
+    )
     share = cv2.GaussianBlur(canvas.anatomy.lips, (0, 0), 1.0) * rng.uniform(0.45, 0.85)
     return _mix(atlas, color * (1 + canvas.noise(rng, 3, 0.08))[..., None], share)
 
@@ -135,8 +147,9 @@ def _brows(canvas: Canvas, rng: np.random.Generator, male: bool) -> np.ndarray:
         for _ in range(120):
             along, across = rng.random() * 3.999, rng.random()
             i, part = int(along), along % 1
-            root = ((upper[i] * (1 - part) + upper[i + 1] * part) * across
-                    + (lower[i] * (1 - part) + lower[i + 1] * part) * (1 - across))
+            root = (upper[i] * (1 - part) + upper[i + 1] * part) * across + (
+                lower[i] * (1 - part) + lower[i + 1] * part
+            ) * (1 - across)
             tip = root + [outwards * rng.uniform(0.02, 0.045), rng.uniform(-0.005, 0.02)]
             canvas.line(drawing, np.stack([root, tip]), rng.uniform(0.5, 1.3))
     density = rng.uniform(0.55, 1.0) if male else rng.uniform(0.45, 0.85)

@@ -46,8 +46,13 @@ def make_subject(root: Path, number: int, seed: int, expressions: list[str], rec
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(picture)
     with atomic(record) as temporary:
-        np.savez(temporary, **{name: np.stack([getattr(portrait, name) for portrait in portraits])
-                               for name in ("points", "points2d", "boxes", "intrinsics", "extrinsics")})
+        np.savez(
+            temporary,
+            **{
+                name: np.stack([getattr(portrait, name) for portrait in portraits])
+                for name in ("points", "points2d", "boxes", "intrinsics", "extrinsics")
+            },
+        )
 
 
 def _init_warp() -> None:

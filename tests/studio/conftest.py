@@ -18,8 +18,22 @@ CACHE = config.path("input/.cache")
 
 def studio_command(out: Path, *options: str) -> list[str]:
     """The command line that makes the tests' data set in `out`; later options win."""
-    return [sys.executable, "-m", "kpl.studio", "--out", str(out), "--train-subjects", "2",
-            "--test-subjects", "1", "--scale", str(SCALE), "--seed", "3", *options]
+    return [
+        sys.executable,
+        "-m",
+        "kpl.studio",
+        "--out",
+        str(out),
+        "--train-subjects",
+        "2",
+        "--test-subjects",
+        "1",
+        "--scale",
+        str(SCALE),
+        "--seed",
+        "3",
+        *options,
+    ]
 
 
 def run_studio(out: Path, *options: str) -> subprocess.CompletedProcess:

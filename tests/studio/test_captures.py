@@ -13,6 +13,7 @@ from kpl import landmarks, score
 from kpl.errors import BadInput
 from kpl.files import read_json
 from kpl.studio.captures import Settings
+
 from .conftest import contents, load_npz, run_studio, studio_command
 
 EXPRESSIONS = [f"{number:02d}" for number in range(1, 8)]
@@ -28,8 +29,17 @@ def listed(path):
 
 def test_layout_is_the_competitions(data_set):
     pictures = {f"{sample}/Images/{view}/t.jpg" for sample in TRAIN + TEST for view in range(3)}
-    others = {"train_list.txt", "test_list.txt", "train_gt.pkl", "points2d.npz", "cameras.npz", "studio.json",
-              "held_out/test_gt.pkl", "held_out/points2d.npz", "held_out/cameras.npz"}
+    others = {
+        "train_list.txt",
+        "test_list.txt",
+        "train_gt.pkl",
+        "points2d.npz",
+        "cameras.npz",
+        "studio.json",
+        "held_out/test_gt.pkl",
+        "held_out/points2d.npz",
+        "held_out/cameras.npz",
+    }
     assert set(contents(data_set)) == pictures | others
     for picture in pictures:
         assert cv2.imread(str(data_set / picture)).shape == (72, 128, 3)
@@ -111,8 +121,9 @@ def test_a_subject_does_not_depend_on_the_others(data_set, sitting):
         assert (data_set / f"00002/05/Images/{view}/t.jpg").read_bytes() == portrait.pictures[view]
 
 
-@pytest.mark.parametrize("options", [("--seed", "4"), ("--scale", "0.2"), ("--train-subjects", "3"),
-                                     ("--expressions", "25")])
+@pytest.mark.parametrize(
+    "options", [("--seed", "4"), ("--scale", "0.2"), ("--train-subjects", "3"), ("--expressions", "25")]
+)
 def test_other_settings_are_refused(data_set, options):
     result = run_studio(data_set, *options)
     assert result.returncode == 2
@@ -126,9 +137,17 @@ def test_a_folder_of_other_files_is_refused(tmp_path):
     assert set(contents(tmp_path)) == {"notes.txt"}
 
 
-@pytest.mark.parametrize("change", [
-    {"train_subjects": -1}, {"train_subjects": 0, "test_subjects": 0}, {"expressions": 8}, {"scale": 0.0},
-    {"scale": float("nan")}, {"seed": -1}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"train_subjects": -1},
+        {"train_subjects": 0, "test_subjects": 0},
+        {"expressions": 8},
+        {"scale": 0.0},
+        {"scale": float("nan")},
+        {"seed": -1},
+    ],
+)
 def test_settings_that_make_no_data_set_are_refused(change):
     with pytest.raises(BadInput):
         Settings(**change)

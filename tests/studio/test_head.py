@@ -43,10 +43,13 @@ def test_canonical_transform_is_what_to_canonical_does(anatomy):
     assert np.allclose(turn @ turn.T, np.eye(3))
 
 
-@pytest.mark.parametrize("action, upper, lower, opens", [
-    ("jawOpen", "lip_inner_upper_mid", "lip_inner_lower_mid", True),
-    ("eyeBlinkLeft", "right_eye_upper_mid", "right_eye_lower_mid", False),  # the subject's left
-])
+@pytest.mark.parametrize(
+    "action, upper, lower, opens",
+    [
+        ("jawOpen", "lip_inner_upper_mid", "lip_inner_lower_mid", True),
+        ("eyeBlinkLeft", "right_eye_upper_mid", "right_eye_lower_mid", False),  # the subject's left
+    ],
+)
 def test_actions_move_the_landmarks(anatomy, action, upper, lower, opens):
     def gap(actions):
         points = face(anatomy, {}, actions).landmarks

@@ -15,8 +15,9 @@ def test_body_weights_are_a_partition(anatomy):
 
 def test_subjects_differ_and_repeat(anatomy):
     labels = anatomy.label_list
-    first, again, other, seeded = (people.draw_subject(seed, number, labels)
-                                   for seed, number in ((1, 1), (1, 1), (1, 2), (2, 1)))
+    first, again, other, seeded = (
+        people.draw_subject(seed, number, labels) for seed, number in ((1, 1), (1, 1), (1, 2), (2, 1))
+    )
     assert first.weights == again.weights
     assert first.weights != other.weights and first.weights != seeded.weights
     assert 18 <= first.years <= 80 and first.ancestry.sum() == pytest.approx(1)

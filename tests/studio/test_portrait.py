@@ -32,8 +32,11 @@ def test_repeated_portraits_have_the_same_bytes(photographer, sitting):
 def test_expressions_change_the_face_but_not_the_person(sitting):
     neutral, surprised = sitting.portray("01"), sitting.portray("04")
     assert neutral.pictures != surprised.pictures
-    gap = [sample.points[landmarks.index("lip_inner_upper_mid"), 1]
-           - sample.points[landmarks.index("lip_inner_lower_mid"), 1] for sample in (neutral, surprised)]
+    gap = [
+        sample.points[landmarks.index("lip_inner_upper_mid"), 1]
+        - sample.points[landmarks.index("lip_inner_lower_mid"), 1]
+        for sample in (neutral, surprised)
+    ]
     assert gap[1] > gap[0] + 0.1
 
 

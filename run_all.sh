@@ -23,7 +23,7 @@ make_environment() {
   echo "== environment: installing requirements.txt into .venv (some minutes, 7 GB)"
   rm -f "$marker"
   "$here/.venv/bin/python" -c 'import pip' 2>/dev/null || "$python" -m venv --clear "$here/.venv"
-  "$here/.venv/bin/python" -m pip install --disable-pip-version-check --quiet --progress-bar on \
+  "$here/.venv/bin/python" -m pip install --disable-pip-version-check \
     -r "$here/requirements.txt" \
     || { echo "run_all.sh: the installation failed: see pip's message above; run again when it is mended." >&2; exit 1; }
   "$here/.venv/bin/python" -m pip install --disable-pip-version-check --quiet --no-deps -e "$here"
@@ -37,6 +37,10 @@ make_environment
 export PATH="$here/.venv/bin:$PATH"
 case "${1:-}" in
   test) cd "$here" && exec python -m pytest --numprocesses auto --dist loadfile "${@:2}" ;;
-  lab) cd "$here" && exec jupyter lab --notebook-dir="$here" "${@:2}" ;;
+  lab)
+    root_user=()
+    [[ $EUID -ne 0 ]] || root_user=(--allow-root) # Jupyter wants to be told, in containers for instance
+    cd "$here" && exec jupyter lab --notebook-dir="$here" "${root_user[@]}" "${@:2}"
+    ;;
   *) exec python "$here/notebooks/run_all.py" "$@" ;;
 esac

@@ -22,21 +22,29 @@ ROOT = Path(__file__).resolve().parents[1]
 STUDIO = ROOT / "input" / "studio"
 TAIL = 4000  # characters of a stage's error stream that are kept
 
-# What a profile trains: its networks' backbones and sizes, and what all networks share.
+# What a profile trains: its networks' backbones and sizes, the baseline's size, and what all networks share.
 PROFILES = {
     "quick": {
         "backbones": ["hgnetv2_b0"],
         "sizes": [64],
+        "baseline_size": 64,
         "folds": 3,
         "shared": {"epochs": 10, "batch_size": 8, "lr": 3e-3},
     },
     "method": {
         "backbones": ["effb3", "effb4", "effb5", "effb6", "seresnet152d", "resnest200e", "resnet200d"],
         "sizes": [384],
+        "baseline_size": 256,
         "folds": 5,
         "shared": {"epochs": 192, "batch_size": 16, "lr": 3e-4, "share": "none", "workers": 8},
     },
-    "tiny": {"backbones": ["mobilenetv3"], "sizes": [32], "folds": 2, "shared": {"epochs": 1, "batch_size": 8}},
+    "tiny": {
+        "backbones": ["mobilenetv3"],
+        "sizes": [32],
+        "baseline_size": 32,
+        "folds": 2,
+        "shared": {"epochs": 1, "batch_size": 8},
+    },
 }
 # The official baseline re-created: one ResNet-18 for all views, the last level, one linear layer, answers averaged.
 BASELINE = {
@@ -136,7 +144,7 @@ def run_all(options: argparse.Namespace) -> None:
     if options.epochs:
         shared["epochs"] = options.epochs
     networks = [{"backbone": backbone, "image_size": size} for backbone in options.backbones for size in options.sizes]
-    networks.append(BASELINE | {"image_size": min(options.sizes)})
+    networks.append(BASELINE | {"image_size": profile["baseline_size"]})
     folds = [
         Stage(
             f"02_{network.get('name') or network['backbone']}_{network['image_size']}_fold{fold}".replace("/", "-"),

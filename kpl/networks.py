@@ -24,9 +24,8 @@ FUSIONS = ("late", "average")
 # Which views go through one backbone. In "mirrored" and "sides" view 2 is mirrored, so that it looks like view 0.
 SHARES = {"all": [[0, 1, 2]], "mirrored": [[0, 1, 2]], "sides": [[0, 2], [1]], "none": [[0], [1], [2]]}
 HEADS = ("fc", "linear")
-LARGEST_LIFT = (
-    3.0  # standard deviations: early in training the 2D landmarks, and what is lifted from them, are anywhere
-)
+# Standard deviations: early in training the 2D landmarks, and what is lifted from them, are anywhere.
+LARGEST_LIFT = 3.0
 
 
 class Answer(NamedTuple):
@@ -61,7 +60,6 @@ class FaceNetwork(nn.Module):
             if value not in known:
                 raise BadInput(f"{value!r} is not known to the networks: choose one of {', '.join(known)}.")
         self.fusion, self.share = fusion, share
-        finds_points = fusion == "late"
         finds_points = fusion == "late"
         self.encoders = nn.ModuleList(
             ViewEncoder(backbone, image_size, pretrained, finds_points) for _ in SHARES[share]
@@ -150,7 +148,8 @@ def spatial_softmax(maps: Tensor) -> Tensor:
     share = maps.flatten(-2).softmax(dim=-1).unflatten(-1, (height, width))
     x = (torch.arange(width, device=maps.device) + 0.5) / width
     y = (torch.arange(height, device=maps.device) + 0.5) / height
-    return torch.stack([share.sum(dim=-2) @ x, share.sum(dim=-1) @ y], dim=-1)
+    # Products and sums, not a matrix product: mixed precision would round that to two digits.
+    return torch.stack([(share.sum(dim=-2) * x).sum(dim=-1), (share.sum(dim=-1) * y).sum(dim=-1)], dim=-1)
 
 
 def normalised(points2d: Tensor) -> Tensor:

@@ -36,13 +36,12 @@ def train_fold(config: TrainFold, store: FaceStore) -> pd.DataFrame:
     once. Returns the history, one row an epoch. Raises BadInput if the folder holds a run with other settings, or the
     settings cannot be used.
     """
+    _check(config)
     folder = config.run_folder
     settings = asdict(replace(config, faces="", runs="", workers=0)) | {"store": store.fingerprint}
     held_out = hold_out(config, store)
     if (folder / "config.json").exists():
         _refuse_other_run(config, settings, folder)
-    else:
-        write_json(folder / "config.json", settings)
     if (folder / "done.json").exists():
         return pd.read_csv(folder / "history.csv")
 
@@ -55,10 +54,19 @@ def train_fold(config: TrainFold, store: FaceStore) -> pd.DataFrame:
         network = network.to(memory_format=torch.channels_last)
     if config.weights not in ("auto", "none"):
         backbones.load_weights(network, str(path(config.weights)))
+    write_json(folder / "config.json", settings)  # now that the settings are known to make a network
     history = _epochs(config, store, network, train_rows, held_out_rows, folder)
     _save_results(folder, network, store, held_out, history)
     (folder / "checkpoint.pt").unlink(missing_ok=True)
     return history
+
+
+def _check(config: TrainFold) -> None:
+    if config.loss not in LOSSES:
+        raise BadInput(f"unknown loss {config.loss!r}: the known ones are {', '.join(LOSSES)}.")
+    for name in ("image_size", "epochs", "batch_size", "lr", "cycles"):
+        if getattr(config, name) <= 0:
+            raise BadInput(f"parameter {name!r} is {getattr(config, name)}: it must be greater than zero.")
 
 
 def hold_out(config: TrainFold, store: FaceStore) -> np.ndarray:
@@ -104,8 +112,6 @@ def _epochs(
     folder: Path,
 ) -> pd.DataFrame:
     """The epoch loop. Updates `network`, returns the history."""
-    if config.loss not in LOSSES:
-        raise BadInput(f"unknown loss {config.loss!r}: the known ones are {', '.join(LOSSES)}.")
     device = network.shape_mean.device
     half = torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float16
     steps = -(-len(train_rows) // config.batch_size)

@@ -13,10 +13,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 ROOT = Path(__file__).resolve().parents[1]
 STUDIO = ROOT / "input" / "studio"
@@ -223,32 +223,17 @@ def run_stage(stage: Stage, key: str, output: Path, environ: dict, beside_others
     executed.parent.mkdir(parents=True, exist_ok=True)
     print(f"== {stage.label}", flush=True)
     started = time.time()
-    command = [
-        sys.executable,
-        "-m",
-        "papermill",
-        str(ROOT / "notebooks" / f"{stage.notebook}.ipynb"),
-        str(executed),
-        "-y",
-        json.dumps(stage.parameters),
-        "--cwd",
-        str(ROOT),
-        "--no-progress-bar",
-        "--log-level",
-        "ERROR",
-        "--stdout-file",
-        "/dev/stdout",
-        "--stderr-file",
-        "/dev/stdout",
-    ]
-    process = subprocess.Popen(
-        command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1, errors="replace"
-    )
+    executed.unlink(missing_ok=True)  # an earlier one would speak for this one if it dies early
+    source = ROOT / "notebooks" / f"{stage.notebook}.ipynb"
+    command = [sys.executable, "-m", "papermill", str(source), str(executed), "-y", json.dumps(stage.parameters)]
+    command += ["--cwd", str(ROOT), "--no-progress-bar", "--log-level", "ERROR"]
+    command += ["--stdout-file", "/dev/stdout", "--stderr-file", "/dev/stdout"]
+    process = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     running.add(process)
     tail: list[str] = []
-    errors = threading.Thread(target=lambda: tail.append(process.stderr.read()[-TAIL:]))
+    errors = threading.Thread(target=lambda: tail.append(process.stderr.read().decode(errors="replace")[-TAIL:]))
     errors.start()
-    show(process.stdout, beside_others)
+    show(process.stdout, whole_lines=beside_others or not sys.stdout.isatty())
     errors.join()
     code = process.wait()
     running.discard(process)
@@ -261,12 +246,17 @@ def run_stage(stage: Stage, key: str, output: Path, environ: dict, beside_others
     print(f"== {stage.label}: {time.time() - started:.0f} s", flush=True)
 
 
-def show(stream: Iterable[str], whole_lines: bool) -> None:
-    """Pass a stage's output on; beside others only whole lines, since their progress bars would overwrite each other."""
-    for line in stream:
-        line = line.rsplit("\r", 1)[-1] if whole_lines else line
-        if line.strip():
-            print(line, end="" if line.endswith("\n") else "\n", flush=True)
+def show(stream: BinaryIO, whole_lines: bool) -> None:
+    """Pass a stage's output on. Whole lines only leaves progress bars out: they would overwrite each other, or fill a log."""
+    if whole_lines:
+        for line in stream:
+            line = line.rsplit(b"\r", 1)[-1].rstrip()
+            if line:
+                print(line.decode(errors="replace"), flush=True)
+    else:
+        while chunk := stream.read1():
+            sys.stdout.buffer.write(chunk)
+            sys.stdout.buffer.flush()
 
 
 def reason(executed: Path, code: int, tail: str) -> str:

@@ -103,6 +103,14 @@ def test_spatial_softmax_finds_a_peak_where_it_is():
     assert torch.allclose(networks.spatial_softmax(maps), torch.tensor([[[3.5 / 16, 5.5 / 8]]]), atol=1e-4)
 
 
+def test_mixed_precision_does_not_round_positions():
+    maps = torch.rand(2, 106, 16, 16)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.allclose(
+            networks.spatial_softmax(maps), networks.spatial_softmax(maps.double()).float(), atol=1e-6
+        )
+
+
 def test_normalised_points_forget_the_crop():
     points = torch.rand(2, 3, 106, 2)
     assert torch.allclose(networks.normalised(points), networks.normalised(points * 0.5 + 0.2), atol=1e-4)

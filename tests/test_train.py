@@ -153,9 +153,20 @@ def test_settings_that_do_not_fit_are_refused_and_the_run_is_kept(tmp_path, stor
     assert (made.run_folder / "done.json").exists()
 
 
-def test_an_unknown_loss_is_refused(tmp_path, store):
-    with pytest.raises(BadInput, match="l1, l2, smooth_l1"):
-        train.train_fold(config(tmp_path, store, loss="l3"), store)
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"loss": "l3"}, "l1, l2, smooth_l1"),
+        ({"epochs": 0}, "'epochs' is 0"),
+        ({"backbone": "effb99"}, "unknown backbone"),
+        ({"weights": "/nowhere.safetensors"}, "/nowhere.safetensors"),
+    ],
+)
+def test_settings_that_make_no_run_leave_none_behind(tmp_path, store, change, words):
+    made = config(tmp_path, store, name="mine", **change)
+    with pytest.raises(BadInput, match=words):
+        train.train_fold(made, store)
+    assert not made.run_folder.exists()
 
 
 def test_a_loss_that_explodes_stops_with_one_sentence(tmp_path, store):

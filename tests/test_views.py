@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 
 from kpl import views
-from kpl.landmarks import COUNT, MEAN_SHAPE, MIRROR
+from kpl.landmarks import COUNT, MEAN_SHAPE, MIRROR, index
 
 SIDE = 64
 
@@ -10,7 +10,7 @@ SIDE = 64
 class Store:
     """What Views reads of a face store, with a bright dot painted on one landmark of each view."""
 
-    landmark = 46
+    landmark = index("nose_tip")
 
     def __init__(self, samples=3, side=SIDE):
         rng = np.random.default_rng(0)

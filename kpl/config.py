@@ -33,7 +33,7 @@ class TrainFold:
     faces: str  # folder written by 01_preprocess
     runs: str  # folder of the runs; this one goes to <runs>/<name>/fold<fold>
     name: str  # the network's name; "" is derived from backbone, size, fusion and head
-    backbone: str  # a short name of kpl.networks.BACKBONES or any timm model
+    backbone: str  # a short name of kpl.backbones.BACKBONES or any timm model
     image_size: int  # pixels
     fold: int  # the fold that is held out
     folds: int  # how many folds there are

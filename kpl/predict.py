@@ -1,6 +1,7 @@
 """Predictions of trained networks."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,13 +41,11 @@ def predict_network(runs: Path, name: str, store: FaceStore) -> np.ndarray:
 
 def _predict_fold(folder: Path, store: FaceStore, rows: np.ndarray) -> np.ndarray:
     config = read_json(folder / "config.json")
-    network = load_network(folder)
-    return predict_rows(network, store, config["image_size"], rows, config["batch_size"])
+    return predict_rows(load_network(folder, config), store, config["image_size"], rows, config["batch_size"])
 
 
-def load_network(folder: Path) -> FaceNetwork:
-    """The trained network of a run folder, on the GPU if there is one."""
-    config = read_json(folder / "config.json")
+def load_network(folder: Path, config: dict[str, Any]) -> FaceNetwork:
+    """The trained network of a run folder and its saved config, on the GPU if there is one."""
     unknown_shape = torch.zeros(COUNT, 3)  # the weights bring the real one
     network = FaceNetwork(
         config["backbone"],

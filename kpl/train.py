@@ -56,7 +56,7 @@ def train_fold(config: TrainFold, store: FaceStore) -> pd.DataFrame:
         backbones.load_weights(network, str(path(config.weights)))
     write_json(folder / "config.json", settings)  # now that the settings are known to make a network
     history = _epochs(config, store, network, train_rows, held_out_rows, folder)
-    _save_results(folder, network, store, held_out, history)
+    _save_results(config, network, store, held_out, history)
     (folder / "checkpoint.pt").unlink(missing_ok=True)
     return history
 
@@ -219,11 +219,11 @@ def _start_from_published(config: TrainFold, folder: Path) -> bool:
 
 
 def _save_results(
-    folder: Path, network: FaceNetwork, store: FaceStore, held_out: np.ndarray, history: pd.DataFrame
+    config: TrainFold, network: FaceNetwork, store: FaceStore, held_out: np.ndarray, history: pd.DataFrame
 ) -> None:
-    config = read_json(folder / "config.json")
+    folder = config.run_folder
     rows = np.concatenate([np.flatnonzero(held_out), np.flatnonzero(~store.known)])
-    points = predict_rows(network, store, config["image_size"], rows, config["batch_size"])
+    points = predict_rows(network, store, config.image_size, rows, config.batch_size)
     write_npz(
         folder / "predictions.npz",
         samples=store.table["sample"].to_numpy(dtype=str)[rows],

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The whole job: ./run_all.sh       the tests: ./run_all.sh test       JupyterLab: ./run_all.sh lab
+# The whole job: ./run_all.sh    the tests: ./run_all.sh test    benchmarks: ./run_all.sh bench    JupyterLab: ./run_all.sh lab
 # Makes .venv with the pinned requirements first, and again only when requirements.txt changes.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -37,6 +37,7 @@ make_environment
 export PATH="$here/.venv/bin:$PATH"
 case "${1:-}" in
   test) cd "$here" && exec python -m pytest --numprocesses auto --dist loadfile "${@:2}" ;;
+  bench) cd "$here" && exec python -m kpl.bench "${@:2}" ;;
   lab)
     root_user=()
     [[ $EUID -ne 0 ]] || root_user=(--allow-root) # Jupyter wants to be told, in containers for instance

@@ -1,15 +1,27 @@
-"""Losses on standardised residuals. `pred` and `gt` are (B, 106, 3), each coordinate in units of its own spread."""
+"""Losses on standardised residuals: `pred` and `gt` are (B, 106, 3), each coordinate in units of its own spread."""
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from kpl.networks import spatial_softmax
+from kpl.networks import Answer, spatial_softmax
 
-POSITION_WEIGHT = 30.0  # brings a distance of some hundredths of the crop to the size of the cross-entropy
 POSITION_WEIGHT = 30.0  # brings a distance of some hundredths of the crop to the size of the cross-entropy
 # The method trains with L1, which the score's own mean distance resembles most.
 LOSSES = {"l1": functional.l1_loss, "l2": functional.mse_loss, "smooth_l1": functional.smooth_l1_loss}
+
+
+def training_loss(
+    answer: Answer, points3d: Tensor, points2d: Tensor, scale: Tensor, loss: str, points2d_weight: float
+) -> Tensor:
+    """What training lowers: `loss` of the 3D landmarks plus that of the 2D ones, from networks that look for them.
+
+    points3d: (B, 106, 3) canonical; points2d: (B, 3, 106, 2) crop units, NaN where unknown; scale: (106, 3) spreads.
+    """
+    total = LOSSES[loss](answer.points3d / scale, points3d / scale)
+    if answer.maps is not None:
+        total = total + points2d_weight * points2d_loss(answer.maps, points2d)
+    return total
 
 
 def points2d_loss(maps: Tensor, gt: Tensor) -> Tensor:

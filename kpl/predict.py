@@ -1,13 +1,12 @@
 """Predictions of trained networks."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from kpl import backbones
+from kpl import build
 from kpl.errors import BadInput
 from kpl.faces import FaceStore
 from kpl.files import read_json
@@ -41,21 +40,4 @@ def predict_network(runs: Path, name: str, store: FaceStore) -> np.ndarray:
 
 def _predict_fold(folder: Path, store: FaceStore, rows: np.ndarray) -> np.ndarray:
     config = read_json(folder / "config.json")
-    return predict_rows(load_network(folder, config), store, config["image_size"], rows, config["batch_size"])
-
-
-def load_network(folder: Path, config: dict[str, Any]) -> FaceNetwork:
-    """The trained network of a run folder and its saved config, on the GPU if there is one."""
-    unknown_shape = torch.zeros(COUNT, 3)  # the weights bring the real one
-    network = FaceNetwork(
-        config["backbone"],
-        config["image_size"],
-        config["fusion"],
-        config["share"],
-        config["head"],
-        config["dropout"],
-        unknown_shape,
-        unknown_shape,
-    )
-    backbones.load_weights(network, str(folder / "weights.safetensors"))
-    return network.to("cuda" if torch.cuda.is_available() else "cpu")
+    return predict_rows(build.trained(folder, config), store, config["image_size"], rows, config["batch_size"])

@@ -13,12 +13,12 @@ from safetensors.torch import save_file
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from kpl import backbones, folds, lift, score
+from kpl import backbones, build, folds, score
 from kpl.config import TrainFold, difference, path
 from kpl.errors import BadInput
 from kpl.faces import FaceStore
 from kpl.files import atomic, read_json, write_json, write_npz
-from kpl.losses import LOSSES, points2d_loss
+from kpl.losses import LOSSES, training_loss
 from kpl.networks import FaceNetwork
 from kpl.predict import predict_rows
 from kpl.views import EpochSampler, Views
@@ -26,7 +26,6 @@ from kpl.views import EpochSampler, Views
 log = logging.getLogger("kpl")
 MAY_CHANGE = ("faces", "runs", "workers")  # parameters that do not change what a run finds
 MAX_GRADIENT_NORM = 5.0
-SMALLEST_SPREAD = 1e-4  # canonical units, so that no residual is divided by zero
 
 
 def train_fold(config: TrainFold, store: FaceStore) -> pd.DataFrame:
@@ -49,7 +48,7 @@ def train_fold(config: TrainFold, store: FaceStore) -> pd.DataFrame:
     known = store.known
     train_rows, held_out_rows = np.flatnonzero(known & ~held_out), np.flatnonzero(known & held_out)
     torch.manual_seed(config.seed)
-    network = build(config, store, train_rows, pretrained=_start_from_published(config, folder)).to(device)
+    network = build.untrained(config, store, train_rows, pretrained=_start_from_published(config, folder)).to(device)
     if device.type == "cpu":  # a fifth faster there; on a GPU some backbones gain and some lose much
         network = network.to(memory_format=torch.channels_last)
     if config.weights not in ("auto", "none"):
@@ -78,29 +77,6 @@ def hold_out(config: TrainFold, store: FaceStore) -> np.ndarray:
     subjects = store.table["subject"].to_numpy()[known]
     fold[known] = folds.load_or_make(path(config.runs) / "folds.csv", subjects, config.folds, config.seed)
     return fold == config.fold
-
-
-def build(config: TrainFold, store: FaceStore, rows: np.ndarray, pretrained: bool = False) -> FaceNetwork:
-    """The network of a config for the training `rows` of a store: its residuals are in units of the spread of their shapes,
-    per coordinate, and its lift is fitted to their 2D landmarks if they are known and used."""
-    shapes = store.points3d[rows]
-    mean, scale = shapes.mean(axis=0), shapes.std(axis=0) + SMALLEST_SPREAD
-    network = FaceNetwork(
-        config.backbone,
-        config.image_size,
-        config.fusion,
-        config.share,
-        config.head,
-        config.dropout,
-        torch.from_numpy(mean),
-        torch.from_numpy(scale),
-        pretrained,
-    )
-    fitted = lift.fit(store.points2d[rows], shapes, mean, scale, config.seed) if config.points2d > 0 else None
-    if fitted is not None and config.fusion == "late":
-        network.lift_weight.copy_(torch.from_numpy(fitted[0]))
-        network.lift_bias.copy_(torch.from_numpy(fitted[1]))
-    return network
 
 
 def _epochs(
@@ -135,10 +111,7 @@ def _epochs(
             pixels, points3d, points2d = (tensor.to(device, non_blocking=True) for tensor in batch)
             with torch.autocast(device.type, half, enabled=device.type == "cuda"):
                 answer = network(pixels)
-            scale = network.shape_scale
-            loss = LOSSES[config.loss](answer.points3d / scale, points3d / scale)
-            if answer.maps is not None:
-                loss = loss + config.points2d * points2d_loss(answer.maps, points2d)
+            loss = training_loss(answer, points3d, points2d, network.shape_scale, config.loss, config.points2d)
             optimizer.zero_grad(set_to_none=True)
             scaler.scale(loss).backward()
             scaler.unscale_(optimizer)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
-from kpl import faces, predict, score, train
+from kpl import build, faces, predict, score, train
 from kpl.config import TrainFold
 from kpl.errors import BadInput
 
@@ -194,7 +194,7 @@ def test_the_network_can_learn_32_samples_by_heart(tmp_path, store):
         lr=2e-3,
         weight_decay=0.0,
     )
-    network = train.build(made, store, rows)
+    network = build.untrained(made, store, rows)
     train._epochs(made, store, network, rows, rows, tmp_path)
     points = predict.predict_rows(network, store, made.image_size, rows, 16)
     assert score.nme(points, store.points3d[rows]).mean() < 0.01

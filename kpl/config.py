@@ -21,8 +21,9 @@ class Preprocess:
     """01_preprocess."""
 
     captures: str  # folder of captures, in either layout
-    recipe: str  # how faces are found and cropped
-    faces: str  # output folder; "" is output/faces/<recipe>
+    recipe: str  # how faces are found and cut: kpl.recipes.RECIPES
+    size: int  # the crops' side in pixels; 0 is the recipe's own
+    faces: str  # output folder; "" is output/faces/<recipe>, with _<size> where the size is not the recipe's own
     jobs: int  # processes; 0 is one a core
 
 

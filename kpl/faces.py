@@ -10,17 +10,16 @@ done.json    written last: recipe, counts, and a fingerprint of all of the above
 
 import logging
 import os
-import re
 import shutil
 import zlib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from kpl import captures, crop, shards
+from kpl import captures, crop, recipes, shards
 from kpl.errors import BadInput
 from kpl.files import atomic, checksum, read_json, read_npz, write_json, write_npz
 from kpl.landmarks import COUNT
@@ -77,26 +76,18 @@ def load(folder: str | Path) -> FaceStore:
     )
 
 
-def parse_recipe(name: str) -> dict[str, Any]:
-    """The recipe called `name`: {"name", "detector", "size"}. Raises BadInput naming the known form."""
-    match = re.fullmatch(r"centerface_(\d{2,4})", name)
-    if not match or not 16 <= int(match[1]) <= 2048:
-        raise BadInput(
-            f"recipe {name!r} is unknown: the known form is centerface_<size>, the crop's side in pixels"
-            " (16 to 2048), like centerface_256."
-        )
-    return {"name": name, "detector": "centerface", "size": int(match[1])}
-
-
-def build(root: str | Path, folder: str | Path, recipe: str = "centerface_256", jobs: int = 0) -> FaceStore:
-    """Detect and crop all captures below `root` into a store in `folder`; `jobs` processes, 0 is one a core.
+def build(
+    root: str | Path, folder: str | Path, recipe: str = "centerface256", size: int = 0, jobs: int = 0
+) -> FaceStore:
+    """Detect and crop all captures below `root` into a store in `folder`, with crops of `size` pixels (0: the
+    recipe's own), in `jobs` processes (0: one a core).
 
     A killed run goes on where it stopped. A finished store is left as it is while nothing has changed, else only
     what has changed is computed again. A picture without a face is cut where it should be (see crop.likely_squares)
     and said in a warning, as is one that does not decode. Raises BadInput if the captures cannot be read, no
     picture has a face, or the recipe is unknown.
     """
-    made = parse_recipe(recipe)
+    made = asdict(recipes.get(recipe, size))
     folder = Path(folder)
     samples = captures.find(root)
     pictures = list(samples[["view0", "view1", "view2"]].itertuples(index=False, name=None))

@@ -12,7 +12,8 @@ class Recipe:
     """How faces are found and cut."""
 
     name: str
-    detector: str  # "centerface"
+    detector: str  # "centerface", "retinaface", or "list": the boxes of the competition's list files
+    cut: str  # "square", "aligned", "native", or "box": see kpl.cutting
     size: int  # the crop's side in pixels
 
     @property
@@ -21,7 +22,15 @@ class Recipe:
         return self.name if self.size == RECIPES[self.name].size else f"{self.name}_{self.size}"
 
 
-RECIPES = {recipe.name: recipe for recipe in (Recipe("centerface256", "centerface", 256),)}
+RECIPES = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe("centerface256", "centerface", "square", 256),
+        Recipe("retinaface600", "retinaface", "aligned", 600),
+        Recipe("retinaface_raw", "retinaface", "native", 512),  # the competition's faces are 222 to 411 px large
+        Recipe("list256", "list", "box", 256),
+    )
+}
 
 
 def get(name: str, size: int = 0) -> Recipe:

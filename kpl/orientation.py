@@ -22,7 +22,7 @@ TURNS = (0, 90, 180, 270)
 ENOUGH = 30  # pictures with a face that decide; at most three times as many are opened
 ONE_SIDED = 90  # frontal pictures that tell mirrored pictures from swapped views
 SIGMAS = 3.0  # how sure they must be together: their signs, weighted by how one-sided they are
-TURNED_HEAD = 0.1  # the nose's offset, in eye distances, from which a head looks aside
+TURNED_HEAD = 0.25  # the noses' offset between views 0 and 2, in eye distances, from which heads look aside
 
 _FLOW_SIDE = 160  # pixels
 _POINTS = [*EYE_CENTERS, index("nose_tip"), index("lip_outer_left_corner"), index("lip_outer_right_corner")]
@@ -84,12 +84,14 @@ def _side(
     """Mirrored, swapped, and why."""
     if side != "auto":
         return side == "mirrored", side == "swapped", f"{_WHAT[side]} (given by parameter side)"
-    aside = [offset if view == 0 else -offset for view, offset in noses if view != 1 and abs(offset) > TURNED_HEAD]
+    middle = [np.median([offset for at, offset in noses if at == view] or [np.nan]) for view in (0, 2)]
+    apart = np.nan_to_num(middle[0]) - np.nan_to_num(middle[1])  # the cameras' yaw, whatever the head's own
+    if abs(apart) < TURNED_HEAD:
+        return False, False, f"{_WHAT['as they are']} (no head looks aside; parameter side)"
+    aside = [offset if view == 0 else -offset for view, offset in noses if view != 1]
     right = sum(offset > 0 for offset in aside)
     evidence = f"nose right in view 0 and left in view 2: {right} of {len(aside)} side views"
-    if not aside:
-        return False, False, f"{_WHAT['as they are']} (no head looks aside; parameter side)"
-    if right * 2 >= len(aside):
+    if apart > 0:
         return False, False, f"{_WHAT['as they are']} ({evidence}; parameter side)"
     signs, weights = _one_sided(samples, truth, quarters)
     sigmas = signs @ weights / max(np.linalg.norm(weights), 1e-12)

@@ -32,7 +32,7 @@ def untrained(config: TrainFold, store: FaceStore, rows: np.ndarray, pretrained:
         pretrained,
     )
     fitted = lift.fit(store.points2d[rows], shapes, mean, scale, config.seed) if config.points2d > 0 else None
-    if fitted is not None and config.fusion == "late":
+    if fitted is not None and network.fusion.finds_points:
         network.lift_weight.copy_(torch.from_numpy(fitted[0]))
         network.lift_bias.copy_(torch.from_numpy(fitted[1]))
     return network

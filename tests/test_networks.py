@@ -43,7 +43,7 @@ def test_every_structure_answers_and_learns_in_all_of_its_parts(fusion, share, h
         loss = loss + answer.maps.sum()
     loss.backward()
     assert all(parameter.grad is not None for parameter in net.head.parameters())
-    assert all(any(p.grad is not None for p in encoder.parameters()) for encoder in net.encoders)
+    assert all(any(p.grad is not None for p in encoder.parameters()) for encoder in net.fusion.encoders.encoders)
 
 
 @pytest.mark.parametrize("backbone", ["vit_tiny_patch16_224", "swin_tiny", "convnextv2_atto", "effb0"])
@@ -91,7 +91,7 @@ def test_average_treats_all_views_alike_and_late_does_not():
         net = network(fusion=fusion, head=head).eval()
         with torch.inference_mode():
             torch.nn.init.normal_(
-                (net.head[-1] if head == "fc" else net.head).weight, std=0.01
+                (net.head.layers[-1] if head == "fc" else net.head.layers).weight, std=0.01
             )  # the fc head starts at zero
             change = (net(views).points3d - net(views[:, [1, 2, 0]]).points3d).abs().max()
         assert (change < 1e-5) == same
@@ -127,7 +127,7 @@ def test_the_lift_is_added_bounded_and_bends_no_landmark():
     net.lift_weight.fill_(1e-3)
     net(pictures()).points3d.sum().backward()
     assert (
-        net.encoders[0].maps[-1].weight.grad.abs().max() == 0
+        net.fusion.encoders.encoders[0].maps[-1].weight.grad.abs().max() == 0
     )  # the head starts at zero, the lift passes nothing back
 
 
@@ -135,8 +135,8 @@ def test_the_lift_is_added_bounded_and_bends_no_landmark():
     "wrong, words",
     [
         ({"backbone": "effb99"}, "unknown backbone 'effb99'.*effb5"),
-        ({"fusion": "sum"}, "'sum'.*late, average"),
-        ({"head": "gru"}, "fc, linear"),
+        ({"fusion": "sum"}, "'sum'.*average, late"),
+        ({"head": "gru"}, "linear, fc"),
         ({"backbone": "vit_small", "size": 8}, "vit_small"),
     ],
 )
@@ -147,7 +147,7 @@ def test_what_is_not_known_is_refused_and_the_known_named(wrong, words):
 
 def test_weights_that_do_not_fit_name_the_layers(tmp_path):
     save_file(network(head="linear").state_dict(), tmp_path / "weights.safetensors")
-    with pytest.raises(BadInput, match="head.0.weight"):
+    with pytest.raises(BadInput, match="head.layers.0.weight"):
         backbones.load_weights(network(head="fc"), str(tmp_path / "weights.safetensors"))
 
 

@@ -9,7 +9,6 @@ from kpl import backbones
 from kpl.landmarks import COUNT
 from kpl.networks.maps import mirrored_back
 
-VIEWS = 3
 # Which views go through one encoder. In "mirrored" and "sides" view 2 is mirrored, so that it looks like view 0.
 SHARES = {"all": [[0, 1, 2]], "mirrored": [[0, 1, 2]], "sides": [[0, 2], [1]], "none": [[0], [1], [2]]}
 MIRRORED = ("mirrored", "sides")
@@ -75,7 +74,7 @@ class ViewEncoder(nn.Module):
     def forward(self, pixels: Tensor) -> tuple[list[Tensor], list[Tensor], Tensor | None]:
         """(B, 3, S, S) in 0..1 -> the levels' means (B, C), coarse last, the levels (B, C, H, W) themselves, and the
         maps (B, 106, H, W) or None."""
-        levels = self.backbone(pixels)
+        levels = self.backbone(self.backbone.standardised(pixels))
         means = [level.mean(dim=(2, 3)) for level in levels]
         return means, levels, self._maps(levels) if self.with_maps else None
 

@@ -13,6 +13,8 @@ from kpl.networks.layers import starting_at_zero, three_layers
 from kpl.networks.maps import VIEWS
 from kpl.networks.sequence import Sequence
 
+LARGEST_LOG = 4.0  # of a spread, from where it starts
+
 
 class OnVectors(nn.Module):
     """A head that reads the vectors alone: `layers` give (..., 318)."""
@@ -40,17 +42,19 @@ class ByAxis(nn.Module):
 
 class Spread(nn.Module):
     """How far off each landmark may be: the logarithm of its error's standard deviation in each direction (B, A, 106),
-    relative to where it starts. It only looks on: no gradient goes back to the features (Kendall & Gal 2017 let it)."""
+    relative to where it starts. It only looks on: no gradient goes back to the features (Kendall & Gal 2017 let it).
+
+    It sees vectors of length one and answers within bounds, so that the rate of the large layers does not shake it.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(width)
         self.layer = starting_at_zero(nn.Linear(width + VIEWS, COUNT))
 
     def forward(self, features: Features) -> Tensor:
-        vectors = self.norm(features.vectors.detach().float())  # (B, A, D)
+        vectors = nn.functional.normalize(features.vectors.detach().float(), dim=2)  # (B, A, D)
         present = features.present[:, None].expand(-1, vectors.shape[1], -1)  # (B, A, 3)
-        return self.layer(torch.cat([vectors, present], dim=2))
+        return LARGEST_LOG * torch.tanh(self.layer(torch.cat([vectors, present], dim=2)) / LARGEST_LOG)
 
 
 def linear(width: int, channels: list[int], dropout: float) -> nn.Module:

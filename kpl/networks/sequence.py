@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from kpl.landmarks import COUNT
 from kpl.networks.fusions import Features
-from kpl.networks.layers import starting_at_zero
 from kpl.networks.tokens import Tokens
 
 WIDTH = 128
@@ -30,7 +29,8 @@ class Sequence(nn.Module):
         self.self_attention = nn.MultiheadAttention(WIDTH, ATTENTION_HEADS, dropout, batch_first=True)
         self.cross_attention = nn.MultiheadAttention(WIDTH, ATTENTION_HEADS, dropout, batch_first=True)
         self.norms = nn.ModuleList(nn.LayerNorm(WIDTH) for _ in range(2))
-        self.last = starting_at_zero(nn.Linear(WIDTH, 3))
+        self.last_weight = nn.Parameter(torch.zeros(COUNT, WIDTH, 3))  # each landmark reads its own answer
+        self.last_bias = nn.Parameter(torch.zeros(COUNT, 3))
 
     def forward(self, features: Features) -> Tensor:
         answers = features.vectors.shape[1]
@@ -46,4 +46,5 @@ class Sequence(nn.Module):
             query = norm(decoded)
             memory = query if memory is None else memory
             decoded = decoded + attention(query, memory, memory, need_weights=False)[0]
-        return self.last(decoded).unflatten(0, (-1, answers))  # (B, A, 106, 3)
+        residual = torch.einsum("blw,lwc->blc", decoded, self.last_weight) + self.last_bias
+        return residual.unflatten(0, (-1, answers))  # (B, A, 106, 3)

@@ -221,10 +221,13 @@ def test_what_is_not_known_is_refused_and_the_known_named(wrong, words):
         network(**wrong)
 
 
-def test_weights_that_do_not_fit_name_the_layers(tmp_path):
-    save_file(network(head="linear").state_dict(), tmp_path / "weights.safetensors")
-    with pytest.raises(BadInput, match="head.layers.0.weight"):
-        backbones.load_weights(network(head="fc"), str(tmp_path / "weights.safetensors"))
+@pytest.mark.parametrize(
+    "other, layer", [({"head": "linear"}, "head.layers.0.weight"), ({"fusion": "early"}, "fusion.missing")]
+)
+def test_weights_of_another_structure_are_refused_and_name_the_layers(tmp_path, other, layer):
+    save_file(network(**other).state_dict(), tmp_path / "weights.safetensors")
+    with pytest.raises(BadInput, match=f"{layer}.*same backbone, fusion and head"):
+        backbones.load_weights(network(), str(tmp_path / "weights.safetensors"))
 
 
 def test_a_file_that_is_no_weights_file_is_refused(tmp_path):

@@ -180,6 +180,15 @@ def test_mixed_precision_does_not_round_positions():
         )
 
 
+def test_answers_are_averaged_over_the_views_that_are_there_without_rounding():
+    answers = torch.rand(3, 3, 106, 3)
+    present = torch.tensor([[True, True, True], [True, False, True], [False, False, False]])
+    with torch.autocast("cpu", torch.bfloat16):
+        mean = networks.mean_answer(answers, present)
+    expected = torch.stack([answers[0].mean(dim=0), answers[1, [0, 2]].mean(dim=0), torch.zeros(106, 3)])
+    assert torch.allclose(mean, expected, atol=1e-6)
+
+
 def test_normalised_points_forget_the_crop():
     points = torch.rand(2, 3, 106, 2)
     assert torch.allclose(networks.normalised(points), networks.normalised(points * 0.5 + 0.2), atol=1e-4)

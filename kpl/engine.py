@@ -72,7 +72,9 @@ def tracking(accelerator: Accelerator, config: TrainFold, finished: int) -> Iter
     try:
         yield
     finally:
-        accelerator.end_training()
+        for each in accelerator.trackers:
+            each.finish()
+        accelerator.trackers.clear()
 
 
 def channels_last_is_faster(network: nn.Module, image_size: int, batch_size: int) -> bool:

@@ -63,7 +63,7 @@ def end_with_parent() -> None:
     """End this process when the one that launched it has ended, and its end of the pipe with it."""
 
     def watch() -> None:
-        sys.stdin.buffer.read()
+        os.read(sys.stdin.fileno(), 1)  # nothing is ever written
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

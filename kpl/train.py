@@ -79,6 +79,7 @@ def _train(config: TrainFold, store: FaceStore, held_out: np.ndarray) -> None:
         history = pd.DataFrame(learner.progress["history"])
         run.save_results(folder, store, rows, held_out, points, network.state_dict(), history, kept)
     accelerator.wait_for_everyone()
+    accelerator.end_training()
 
 
 def learn(

@@ -56,7 +56,16 @@ class TrainFold:
     view_dropout: float  # how likely a training sample loses one or two of its views, 0 is never
     augment: bool
     weights: str  # "auto": the published ones if the hub can be reached, "none", or a safetensors file
-    workers: int  # loader processes, 0 loads in the training process
+    workers: int  # loader processes; 0 loads in a thread of the training process
+    accumulate: int  # batches a step: batch_size * accumulate samples
+    precision: str  # kpl.engine.PRECISIONS; "auto" is bf16 or fp16 on a GPU, fp32 on a CPU
+    warmup: float  # epochs in which the learning rate rises
+    ema: float  # decay of the weights' moving average, 0 is none
+    keep: str  # the epoch whose weights are kept: kpl.run.KEEP
+    patience: int  # epochs without a better hold-out NME that end training, 0 is never
+    save_every: int  # steps between checkpoints beside those after each epoch, 0 is none
+    processes: int  # that share every batch of this fold: GPUs, usually
+    tracker: str  # kpl.engine.TRACKERS
 
     @property
     def run_name(self) -> str:

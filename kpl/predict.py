@@ -4,9 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
 
-from kpl import build
+from kpl import build, loader
 from kpl.errors import BadInput
 from kpl.faces import FaceStore
 from kpl.files import read_json
@@ -22,10 +21,10 @@ def predict_rows(
     if not len(rows):
         return np.empty((0, COUNT, 3))
     device = network.shape_mean.device
-    loader = DataLoader(Views(store, image_size), batch_size, sampler=[(0, int(row)) for row in rows])
+    keys = [[(0, int(row)) for row in rows[start : start + batch_size]] for start in range(0, len(rows), batch_size)]
     network.eval()
-    with torch.inference_mode():
-        answers = [network(pixels.to(device)).points3d.float().cpu() for pixels, _, _ in loader]
+    with loader.ahead(Views(store, image_size), keys) as batches, torch.inference_mode():
+        answers = [network(pixels.to(device)).points3d.float().cpu() for pixels, _, _ in batches]
     return torch.cat(answers).double().numpy()
 
 

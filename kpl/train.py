@@ -1,71 +1,51 @@
-"""One network, one image size, one fold: train it, resume it, keep what it found."""
+"""One network, one image size, one fold: train it, resume it at any step, keep what it found."""
 
+import json
 import logging
+import shutil
+import sys
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, replace
-from pathlib import Path
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.torch import save_file
-from torch.utils.data import DataLoader
+from accelerate.utils import gather_object, reduce
 from tqdm import tqdm
 
-from kpl import backbones, build, folds, score
-from kpl.config import TrainFold, difference, path
+from kpl import backbones, build, checkpoints, engine, faces, folds, guards, loader, parallel, run, schedule, score
+from kpl.config import TrainFold, checked, path
 from kpl.errors import BadInput
 from kpl.faces import FaceStore
-from kpl.files import atomic, read_json, write_json, write_npz
-from kpl.losses import LOSSES, training_loss
-from kpl.networks import FaceNetwork
+from kpl.files import write_json
+from kpl.learner import Learner
 from kpl.predict import predict_rows
-from kpl.views import EpochSampler, Views
+from kpl.views import Views, batch_count, epoch_batches, share
 
 log = logging.getLogger("kpl")
-MAY_CHANGE = ("faces", "runs", "workers")  # parameters that do not change what a run finds
-MAX_GRADIENT_NORM = 5.0
 
 
 def train_fold(config: TrainFold, store: FaceStore) -> pd.DataFrame:
-    """Train one fold and write its run folder: weights.safetensors, config.json, history.csv, predictions.npz, done.json.
+    """Train one fold and write its run folder: weights.safetensors, config.json, history.csv, predictions.npz, done.json,
+    and the logs of TensorBoard.
 
-    Killed and started again, it goes on after the last finished epoch with the same result; finished, it returns at
-    once. Returns the history, one row an epoch. Raises BadInput if the folder holds a run with other settings, or the
-    settings cannot be used.
+    Killed and started again, it goes on from its last checkpoint, on a CPU with the same result to the last bit; finished,
+    it returns at once. Returns the history, one row an epoch. Raises BadInput if the folder holds a run with other
+    settings, the settings cannot be used, or training cannot go on (see kpl.guards).
     """
-    _check(config)
+    run.check(config)
     folder = config.run_folder
-    settings = asdict(replace(config, faces="", runs="", workers=0)) | {"store": store.fingerprint}
     held_out = hold_out(config, store)
-    if (folder / "config.json").exists():
-        _refuse_other_run(config, settings, folder)
-    if (folder / "done.json").exists():
-        return pd.read_csv(folder / "history.csv")
-
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    known = store.known
-    train_rows, held_out_rows = np.flatnonzero(known & ~held_out), np.flatnonzero(known & held_out)
-    torch.manual_seed(config.seed)
-    network = build.untrained(config, store, train_rows, pretrained=_start_from_published(config, folder)).to(device)
-    if device.type == "cpu":  # a fifth faster there; on a GPU some backbones gain and some lose much
-        network = network.to(memory_format=torch.channels_last)
-    if config.weights not in ("auto", "none"):
-        backbones.load_weights(network, str(path(config.weights)))
-    write_json(folder / "config.json", settings)  # now that the settings are known to make a network
-    history = _epochs(config, store, network, train_rows, held_out_rows, folder)
-    _save_results(config, network, store, held_out, history)
-    (folder / "checkpoint.pt").unlink(missing_ok=True)
-    return history
-
-
-def _check(config: TrainFold) -> None:
-    if config.loss not in LOSSES:
-        raise BadInput(f"unknown loss {config.loss!r}: the known ones are {', '.join(LOSSES)}.")
-    for name in ("image_size", "epochs", "batch_size", "lr", "cycles"):
-        if getattr(config, name) <= 0:
-            raise BadInput(f"parameter {name!r} is {getattr(config, name)}: it must be greater than zero.")
+    run.refuse_another(config, store, folder)
+    if not (folder / "done.json").exists():
+        if config.processes > 1 and not parallel.is_one_of_several():
+            parallel.launch(config)
+        else:
+            with guards.room_on_disk(folder):
+                _train(config, store, held_out)
+    if not parallel.is_one_of_several():  # the others may still be reading
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    return pd.read_csv(folder / "history.csv")
 
 
 def hold_out(config: TrainFold, store: FaceStore) -> np.ndarray:
@@ -79,132 +59,127 @@ def hold_out(config: TrainFold, store: FaceStore) -> np.ndarray:
     return fold == config.fold
 
 
-def _epochs(
-    config: TrainFold,
-    store: FaceStore,
-    network: FaceNetwork,
-    train_rows: np.ndarray,
-    held_out_rows: np.ndarray,
-    folder: Path,
-) -> pd.DataFrame:
-    """The epoch loop. Updates `network`, returns the history."""
-    device = network.shape_mean.device
-    half = torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float16
-    steps = -(-len(train_rows) // config.batch_size)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=config.lr, weight_decay=config.weight_decay)
-    # Stepped once a batch: whole numbers, so that the curve does not drift over long runs.
-    schedule = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(
-        optimizer, T_0=-(-steps * config.epochs // config.cycles)
-    )
-    scaler = torch.amp.GradScaler(device.type, enabled=device.type == "cuda" and half == torch.float16)
-    parts = {"network": network, "optimizer": optimizer, "schedule": schedule, "scaler": scaler}
-    history = _resume(folder, parts, device)
-    views = Views(store, config.image_size, config.augment, config.seed)
-    label = f"{config.run_name} fold {config.fold}"
-    for epoch in range(len(history), config.epochs):
-        started = time.perf_counter()
-        # Dropout's draws start afresh each epoch, so a resumed run continues exactly where the killed one stood.
-        torch.manual_seed(1_000_003 * config.seed + epoch)
-        network.train()
-        losses = []
-        for batch in _batches(views, EpochSampler(train_rows, epoch, config.seed), config, label, epoch):
-            pixels, points3d, points2d = (tensor.to(device, non_blocking=True) for tensor in batch)
-            with torch.autocast(device.type, half, enabled=device.type == "cuda"):
-                answer = network(pixels)
-            loss = training_loss(answer, points3d, points2d, network.shape_scale, config.loss, config.points2d)
-            optimizer.zero_grad(set_to_none=True)
-            scaler.scale(loss).backward()
-            scaler.unscale_(optimizer)
-            torch.nn.utils.clip_grad_norm_(network.parameters(), MAX_GRADIENT_NORM)
-            scaler.step(optimizer)
-            scaler.update()
-            schedule.step()
-            losses.append(loss.detach())
-        train_loss = torch.stack(losses).mean().item()
-        if not np.isfinite(train_loss):
-            raise BadInput(
-                f"{label}: the loss is {train_loss} in epoch {epoch + 1}: lower lr={config.lr}, then start again."
-            )
-        pred = predict_rows(network, store, config.image_size, held_out_rows, config.batch_size)
-        errors = score.nme(pred, store.points3d[held_out_rows])
-        history.append(
-            {
-                "epoch": epoch + 1,
-                "loss": train_loss,
-                "nme": float(errors.mean()),
-                "auc": score.auc(errors),
-                "lr": schedule.get_last_lr()[0],
-                "seconds": time.perf_counter() - started,
-            }
-        )
-        _checkpoint(folder, parts, history)
-        print(
-            f"{label}: epoch {epoch + 1}/{config.epochs}, loss {train_loss:.3f}, hold-out NME {errors.mean():.4f}, "
-            f"{history[-1]['seconds']:.0f} s",
-            flush=True,
-        )
-    return pd.DataFrame(history)
+def _train(config: TrainFold, store: FaceStore, held_out: np.ndarray) -> None:
+    folder, accelerator = config.run_folder, engine.start(config)
+    state = checkpoints.newest(folder, accelerator.device) or {}
+    train_rows, held_out_rows = np.flatnonzero(store.known & ~held_out), np.flatnonzero(store.known & held_out)
+    torch.manual_seed(config.seed)
+    published = config.weights == "auto" and not state and backbones.published_weights_at_hand(config.backbone)
+    network = build.untrained(config, store, train_rows, pretrained=published).to(accelerator.device)
+    if config.weights not in ("auto", "none"):
+        backbones.load_weights(network, str(path(config.weights)))
+    if accelerator.is_main_process:  # now that the settings are known to make a network
+        write_json(folder / "config.json", run.settings(config, store))
+    learner = Learner(config, network, accelerator, state)
+    learn(config, store, learner, train_rows, held_out_rows)
+    if accelerator.is_main_process:
+        network, kept = learner.kept()
+        rows = np.concatenate([np.flatnonzero(held_out), np.flatnonzero(~store.known)])
+        points = predict_rows(network, store, config.image_size, rows, config.batch_size)
+        history = pd.DataFrame(learner.progress["history"])
+        run.save_results(folder, store, rows, held_out, points, network.state_dict(), history, kept)
+    accelerator.wait_for_everyone()
+    accelerator.end_training()
 
 
-def _batches(
-    views: Views, sampler: EpochSampler, config: TrainFold, label: str, epoch: int
-) -> Iterator[list[torch.Tensor]]:
-    loader = DataLoader(
-        views, config.batch_size, sampler=sampler, num_workers=config.workers, pin_memory=torch.cuda.is_available()
-    )
-    return tqdm(loader, f"{label}, epoch {epoch + 1}/{config.epochs}", leave=False, delay=5)
-
-
-def _checkpoint(folder: Path, parts: dict, history: list[dict]) -> None:
-    states = {name: part.state_dict() for name, part in parts.items()}
-    with atomic(folder / "checkpoint.pt") as temporary:
-        torch.save(states | {"history": history}, temporary)
-
-
-def _resume(folder: Path, parts: dict, device: torch.device) -> list[dict]:
-    """Bring `parts` to where a killed run's checkpoint stands; the history until then, [] without a checkpoint."""
-    file = folder / "checkpoint.pt"
-    if not file.exists():
-        return []
-    try:
-        states = torch.load(file, map_location=device, weights_only=True)
-    except Exception as error:  # whatever a damaged file makes the reader raise
-        log.warning("%s cannot be read (%s): this fold starts again from its first epoch.", file, error)
-        return []
-    for name, part in parts.items():
-        part.load_state_dict(states[name])
-    log.warning("%s: going on after epoch %d.", folder, len(states["history"]))
-    return states["history"]
-
-
-def _refuse_other_run(config: TrainFold, settings: dict, folder: Path) -> None:
-    saved = read_json(folder / "config.json")
-    other = difference(config, saved, ignore=MAY_CHANGE)
-    if not other and saved.get("store") != settings["store"]:
-        other = "other faces"
-    if other:
-        raise BadInput(f"{folder} holds a run with {other}: give this one another name, or delete that folder.")
-
-
-def _start_from_published(config: TrainFold, folder: Path) -> bool:
-    fresh = config.weights == "auto" and not (folder / "checkpoint.pt").exists()
-    return fresh and backbones.published_weights_at_hand(config.backbone)
-
-
-def _save_results(
-    config: TrainFold, network: FaceNetwork, store: FaceStore, held_out: np.ndarray, history: pd.DataFrame
+def learn(
+    config: TrainFold, store: FaceStore, learner: Learner, train_rows: np.ndarray, held_out_rows: np.ndarray
 ) -> None:
-    folder = config.run_folder
-    rows = np.concatenate([np.flatnonzero(held_out), np.flatnonzero(~store.known)])
-    points = predict_rows(network, store, config.image_size, rows, config.batch_size)
-    write_npz(
-        folder / "predictions.npz",
-        samples=store.table["sample"].to_numpy(dtype=str)[rows],
-        split=np.where(held_out[rows], "oof", "test"),
-        points=points.astype(np.float32),
+    """The epoch loop: takes `learner` from where it stands to the last epoch, or to where patience ends."""
+    progress, history, accelerator = learner.progress, learner.progress["history"], learner.accelerator
+    step_size = config.batch_size * config.accumulate
+    steps = batch_count(len(train_rows), step_size)  # an epoch
+    total, warmup = steps * config.epochs, round(steps * config.warmup)
+    if progress["step"]:
+        log.warning("%s: going on after step %d of %d.", learner.where, progress["step"], total)
+
+    @lru_cache(maxsize=2)
+    def epoch_keys(epoch: int) -> list:
+        return epoch_batches(train_rows, epoch, config.seed, step_size)
+
+    def own_share(step: int) -> tuple[list, float]:
+        return share(epoch_keys(step // steps)[step % steps], accelerator.process_index, accelerator.num_processes)
+
+    views = Views(store, config.image_size, config.augment, config.seed)
+    keys = (own_share(step)[0] for step in range(progress["step"], total))
+    with loader.ahead(views, keys, config.workers) as batches, engine.tracking(accelerator, config, len(history)):
+        for epoch in range(len(history), config.epochs):
+            if _patience_is_over(config, history):
+                accelerator.print(
+                    f"{learner.where}: no better hold-out NME for {config.patience} epochs: it ends here."
+                )
+                break
+            learner.model.train()
+            for step in _bar(range(progress["step"], (epoch + 1) * steps), learner, f"{epoch + 1}/{config.epochs}"):
+                started = time.perf_counter()
+                batch = next(batches)
+                progress["waited"] += time.perf_counter() - started
+                lr = config.lr * schedule.rate(step, total, warmup, config.cycles)
+                learner.step(batch, lr, own_share(step)[1])
+                progress["seconds"] += time.perf_counter() - started
+                if config.save_every and (step + 1) % config.save_every == 0 and (step + 1) % steps:
+                    _save(learner, store)
+            _end_epoch(learner, store, held_out_rows, lr)
+            _save(learner, store)
+
+
+def _end_epoch(learner: Learner, store: FaceStore, held_out_rows: np.ndarray, lr: float) -> None:
+    """Ask the network for the held-out samples, and write the epoch into the history."""
+    config, progress, accelerator = learner.config, learner.progress, learner.accelerator
+    learner.refuse_divergence(progress["losses"])
+    started = time.perf_counter()
+    rows = held_out_rows[accelerator.process_index :: accelerator.num_processes]
+    pred = predict_rows(learner.learned, store, config.image_size, rows, config.batch_size)
+    errors = np.array(gather_object(score.nme(pred, store.points3d[rows]).tolist()))
+    loss = torch.tensor([float(loss) for loss in progress["losses"]], dtype=torch.float64).mean()
+    row = {
+        "epoch": len(progress["history"]) + 1,
+        "loss": reduce(loss.to(accelerator.device), "mean").item(),
+        "nme": float(errors.mean()),
+        "auc": score.auc(errors),
+        "lr": lr,
+        "seconds": progress["seconds"] + time.perf_counter() - started,
+        "wait": progress["waited"] / progress["seconds"],  # share of the steps' time
+    }
+    learner.end_epoch(row)
+    accelerator.log({name: value for name, value in row.items() if name != "epoch"}, step=row["epoch"])
+    accelerator.print(
+        f"{learner.where}: epoch {row['epoch']}/{config.epochs}, loss {row['loss']:.3f}, hold-out NME {row['nme']:.4f}, "
+        f"{row['seconds']:.0f} s",
+        flush=True,
     )
-    with atomic(folder / "weights.safetensors") as temporary:
-        save_file({name: value.cpu().contiguous() for name, value in network.state_dict().items()}, temporary)
-    with atomic(folder / "history.csv") as temporary:
-        history.to_csv(temporary, index=False)
-    write_json(folder / "done.json", {"epochs": len(history), "nme": history["nme"].iloc[-1]})
+
+
+def _save(learner: Learner, store: FaceStore) -> None:
+    """A checkpoint, unless the run is not worth one."""
+    guards.refuse_changed_faces(store)
+    learner.refuse_divergence(learner.progress["losses"])
+    guards.refuse_ruined_weights(learner.network, learner.where, learner.config.run_folder)
+    if learner.accelerator.is_main_process:
+        checkpoints.save(learner.config.run_folder, learner.progress["step"], learner.state_dict())
+
+
+def _patience_is_over(config: TrainFold, history: list[dict]) -> bool:
+    errors = [row["nme"] for row in history]
+    return 0 < config.patience <= len(errors) - 1 - int(np.argmin(errors)) if errors else False
+
+
+def _bar(steps: range, learner: Learner, epoch: str) -> tqdm:
+    hidden = learner.accelerator.num_processes > 1  # their lines would mix
+    return tqdm(steps, f"{learner.where}, epoch {epoch}", leave=False, delay=5, disable=hidden)
+
+
+def main(argument: str) -> int:
+    """One of several processes of a fold; `argument` is its config as JSON."""
+    parallel.end_with_parent()
+    try:
+        config = checked(TrainFold, json.loads(argument))
+        train_fold(config, faces.load(path(config.faces)))
+    except BadInput as error:
+        print(f"{parallel.SENTENCE}{error}", flush=True)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

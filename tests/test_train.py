@@ -1,20 +1,17 @@
 """Training on a real, small set of faces. Everything runs on the CPU."""
 
 import dataclasses
-import json
-import os
-import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
 from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from kpl import build, faces, predict, score, train
+from kpl import build, checkpoints, engine, faces, predict, score, train
 from kpl.config import TrainFold
 from kpl.errors import BadInput
+from kpl.files import read_json
+from kpl.learner import Learner
 
 SETTINGS = dict(
     name="",
@@ -38,7 +35,19 @@ SETTINGS = dict(
     augment=True,
     weights="none",
     workers=0,
+    accumulate=1,
+    precision="auto",
+    warmup=0.0,
+    ema=0.0,
+    keep="last",
+    patience=0,
+    save_every=0,
+    processes=1,
+    tracker="none",
 )
+
+# A backbone that costs next to nothing, where it does not matter what is trained.
+SMALL = dict(backbone="test_resnet", fusion="average", points2d=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -93,49 +102,12 @@ def test_same_seed_same_weights_other_seed_other_weights(tmp_path, store):
     assert same == [True, False]
 
 
-SCRIPT = """
-import json, sys
-from kpl import faces, train
-from kpl.config import TrainFold
-made = TrainFold(**json.loads(sys.argv[1]))
-train.train_fold(made, faces.load(made.faces))
-"""
-
-
-def test_killed_in_the_middle_and_started_again_ends_with_the_same_weights(tmp_path, store):
-    whole = config(tmp_path / "whole", store, epochs=4)
-    train.train_fold(whole, store)
-    killed = config(tmp_path / "killed", store, epochs=4)
-    environ = os.environ | {"PYTHONUNBUFFERED": "1"}
-    command = [sys.executable, "-c", SCRIPT, json.dumps(dataclasses.asdict(killed))]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environ)
-    for line in process.stdout:
-        if "epoch 2/4" in line:
-            time.sleep(0.05)  # into the third epoch
-            process.send_signal(signal.SIGKILL)
-            break
-    assert process.wait() == -signal.SIGKILL
-    assert not (killed.run_folder / "done.json").exists() and (killed.run_folder / "checkpoint.pt").exists()
-    again = subprocess.run(command, capture_output=True, text=True, env=environ, check=True)
-    assert "epoch 2/4" not in again.stdout and "epoch 4/4" in again.stdout
-    ours, theirs = weights(whole.run_folder), weights(killed.run_folder)
-    assert all((ours[key] == theirs[key]).all() for key in ours)
-
-
 def test_a_finished_run_is_not_trained_again(tmp_path, store):
     made = config(tmp_path, store, epochs=1)
     train.train_fold(made, store)
     before = (made.run_folder / "weights.safetensors").stat().st_mtime_ns
     assert len(train.train_fold(made, store)) == 1
     assert (made.run_folder / "weights.safetensors").stat().st_mtime_ns == before
-
-
-def test_a_damaged_checkpoint_is_noticed_and_the_fold_starts_again(tmp_path, store, caplog):
-    made = config(tmp_path, store, epochs=1)
-    made.run_folder.mkdir(parents=True)
-    (made.run_folder / "checkpoint.pt").write_bytes(b"half a file")
-    assert len(train.train_fold(made, store)) == 1
-    assert "checkpoint.pt cannot be read" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -161,18 +133,75 @@ def test_settings_that_do_not_fit_are_refused_and_the_run_is_kept(tmp_path, stor
         ({"epochs": 0}, "'epochs' is 0"),
         ({"backbone": "effb99"}, "unknown backbone"),
         ({"weights": "/nowhere.safetensors"}, "/nowhere.safetensors"),
+        ({"precision": "fp16"}, "'fp16' needs a GPU"),
+        ({"precision": "fp8"}, "auto, fp32, bf16, fp16"),
+        ({"keep": "first"}, "last, best"),
+        ({"tracker": "wandb"}, "pip install wandb"),
+        ({"ema": 1.0}, "'ema' is 1.0"),
+        ({"warmup": 2.0}, "leaves nothing of 2"),
+        ({"accumulate": 0}, "'accumulate' is 0"),
+        ({"save_every": -1}, "'save_every' is -1"),
     ],
 )
 def test_settings_that_make_no_run_leave_none_behind(tmp_path, store, change, words):
-    made = config(tmp_path, store, name="mine", **change)
+    made = config(tmp_path, store, name="mine", **SMALL | change)
     with pytest.raises(BadInput, match=words):
         train.train_fold(made, store)
     assert not made.run_folder.exists()
 
 
 def test_a_loss_that_explodes_stops_with_one_sentence(tmp_path, store):
-    with pytest.raises(BadInput, match="lower lr"):
-        train.train_fold(config(tmp_path, store, lr=1e12, augment=False), store)
+    made = config(tmp_path, store, lr=1e12, augment=False)
+    with pytest.raises(BadInput, match="the loss is .* lower lr"):
+        train.train_fold(made, store)
+    assert not checkpoints.files(made.run_folder)  # none was kept of weights that are ruined
+
+
+@pytest.mark.parametrize("change", [{"ema": 0.9}, {"precision": "bf16"}, {"accumulate": 2, "warmup": 1.0, "cycles": 2}])
+def test_what_training_can_do_ends_in_a_network_that_predicts_what_the_run_saved(tmp_path, store, change):
+    made = config(tmp_path, store, **SMALL, **change)
+    history = train.train_fold(made, store)
+    plain = train.train_fold(
+        dataclasses.replace(made, name="plain", **{name: SETTINGS[name] for name in change}), store
+    )
+    assert np.isfinite(history["nme"]).all() and history["nme"].tolist() != plain["nme"].tolist()
+    found = np.load(made.run_folder / "predictions.npz", allow_pickle=False)
+    points = predict.predict_network(tmp_path, made.run_name, store)
+    by_name = dict(zip(store.table["sample"], points))
+    assert max(np.abs(by_name[name] - saved).max() for name, saved in zip(found["samples"], found["points"])) < 1e-5
+
+
+def test_the_best_epoch_can_be_kept_and_patience_ends_a_run(tmp_path, store, capsys):
+    """The rate is so high that a later epoch is worse than an earlier one."""
+    made = config(tmp_path, store, **SMALL, epochs=20, lr=0.03, keep="best", patience=3)
+    history = train.train_fold(made, store)
+    done = read_json(made.run_folder / "done.json")
+    best = int(history["nme"].idxmin())
+    assert len(history) == best + 1 + 3 < 20 and "no better hold-out NME for 3 epochs" in capsys.readouterr().out
+    assert done == {"epochs": len(history), "kept": best + 1, "nme": history["nme"][best]}
+    found = np.load(made.run_folder / "predictions.npz", allow_pickle=False)
+    held_out = train.hold_out(made, store)
+    points = found["points"][found["split"] == "oof"].astype(float)
+    assert score.nme(points, store.points3d[held_out]).mean() == pytest.approx(history["nme"][best], abs=1e-6)
+
+
+def test_norms_and_biases_do_not_decay(tmp_path, store):
+    made = config(tmp_path, store, **SMALL, weight_decay=0.5)
+    network = build.untrained(made, store, np.flatnonzero(store.known))
+    learner = Learner(made, network, engine.start(made), {})
+    decay = {
+        id(weight): group["weight_decay"] for group in learner.optimizer.param_groups for weight in group["params"]
+    }
+    for name, weight in network.named_parameters():
+        assert decay[id(weight)] == (0.0 if weight.ndim <= 1 else 0.5), name
+
+
+def test_the_wait_for_data_and_the_rate_stand_in_the_history_and_tensorboard_has_it_too(tmp_path, store):
+    made = config(tmp_path, store, **SMALL, epochs=3, warmup=1.0, tracker="tensorboard")
+    history = train.train_fold(made, store)
+    assert history["wait"].between(0, 1).all() and history["lr"].iloc[-1] < 0.2 * made.lr
+    logs = EventAccumulator(str(made.run_folder / "tensorboard")).Reload()
+    assert [event.value for event in logs.Scalars("nme")] == pytest.approx(history["nme"].tolist(), rel=1e-6)
 
 
 def test_a_network_without_a_finished_fold_cannot_predict(tmp_path, store):
@@ -185,7 +214,7 @@ def test_the_network_can_learn_32_samples_by_heart(tmp_path, store):
     """An NME under 0.01 on its own training samples, where the mean shape stands at several hundredths."""
     rows = np.flatnonzero(store.known)[:32]
     made = config(
-        tmp_path,
+        tmp_path / "runs",
         store,
         backbone="resnet10t",
         image_size=64,
@@ -195,7 +224,7 @@ def test_the_network_can_learn_32_samples_by_heart(tmp_path, store):
         lr=2e-3,
         weight_decay=0.0,
     )
-    network = build.untrained(made, store, rows)
-    train._epochs(made, store, network, rows, rows, tmp_path)
-    points = predict.predict_rows(network, store, made.image_size, rows, 16)
+    learner = Learner(made, build.untrained(made, store, rows), engine.start(made), {})
+    train.learn(made, store, learner, rows, rows)
+    points = predict.predict_rows(learner.network, store, made.image_size, rows, 16)
     assert score.nme(points, store.points3d[rows]).mean() < 0.01

@@ -46,7 +46,9 @@ def run(
         try:
             task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES)(_task)
             pending = {
-                task.remote(stage, checksum(stage), output, token, max(1, int(cpus)), gpus, timeout): stage
+                task.options(name=stage.label).remote(
+                    stage, checksum(stage), output, token, max(1, int(cpus)), gpus, timeout
+                ): stage
                 for stage in stages
             }
             yield from _outcomes(ray, pending, nodes)
@@ -137,4 +139,5 @@ def _task(
     if checksum(stage) != key:
         return 0.0, here, f"{stage.label} failed: {NOTEBOOKS} on node {here} holds another version: update it."
     environ = environment(threads, gpu=None if gpus else "")  # Ray has set the GPUs that are ours
-    return time.time() - started, here, notebook.run(stage, output, environ, timeout, whole_lines=True)
+    failure = notebook.run(stage, output, environ, timeout, whole_lines=True)
+    return time.time() - started, here, failure

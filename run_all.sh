@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The whole job: ./run_all.sh    the tests: ./run_all.sh test    benchmarks: ./run_all.sh bench    JupyterLab: ./run_all.sh lab
-# Makes .venv with the pinned requirements first, and again only when requirements.txt changes.
+# Makes .venv with the pinned requirements first, and again only when requirements.txt changes; adds requirements-*.txt
+# to it for the commands that need them (--engine ray, test).
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
@@ -30,10 +31,31 @@ make_environment() {
   echo "$wanted" >"$marker"
 }
 
+# Which requirements-*.txt the command needs beyond requirements.txt: the tests all of them.
+wanted_extras() {
+  local file
+  case "${1:-}" in
+    test) for file in "$here"/requirements-*.txt; do basename "$file"; done ;;
+    *) [[ " $* " != *" --engine ray "* && " $* " != *" --engine=ray "* ]] || echo requirements-ray.txt ;;
+  esac
+}
+
+install_extra() {
+  local marker="$here/.venv/.complete-$1" wanted
+  wanted=$(cat "$here/requirements.txt" "$here/$1" | cksum)
+  [[ -f $marker && $(<"$marker") == "$wanted" ]] && return
+  echo "== environment: installing $1 into .venv"
+  "$here/.venv/bin/python" -m pip install --disable-pip-version-check --quiet \
+    -r "$here/$1" -c "$here/requirements.txt" \
+    || { echo "run_all.sh: the installation of $1 failed: see pip's message above." >&2; exit 1; }
+  echo "$wanted" >"$marker"
+}
+
 case "${1:-}" in
-  -h | --help) exec "$(find_python)" "$here/notebooks/run_all.py" --help ;;
+  -h | --help) PYTHONPATH=$here exec "$(find_python)" "$here/notebooks/run_all.py" --help ;;
 esac
 make_environment
+for extra in $(wanted_extras "$@"); do install_extra "$extra"; done
 export PATH="$here/.venv/bin:$PATH"
 case "${1:-}" in
   test) cd "$here" && exec python -m pytest --numprocesses auto --dist loadfile "${@:2}" ;;

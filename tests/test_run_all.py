@@ -1,38 +1,40 @@
 """The whole job, as a person runs it: every notebook with tiny parameters on a small studio data set."""
 
+import contextlib
 import json
 import os
-import signal
+import re
+import shlex
+import shutil
+import socket
 import subprocess
 import sys
-import time
+import tempfile
 from pathlib import Path
 
 import cv2
 import nbformat
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 
 from kpl import captures, score, submission
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
-TINY = ["--profile", "tiny", "--jobs", "2"]
 
 
-def run_all(data: Path, output: Path, *arguments: str) -> subprocess.CompletedProcess:
-    command = [
-        sys.executable,
-        str(NOTEBOOKS / "run_all.py"),
-        *TINY,
-        "--data",
-        str(data),
-        "--output",
-        str(output),
-        *arguments,
+def command(data: Path, output: Path, *arguments: str, jobs: bool = True) -> list[str]:
+    tiny = ["--profile", "tiny", *(["--jobs", "2"] if jobs else [])]
+    return [
+        *(sys.executable, str(NOTEBOOKS / "run_all.py"), *tiny),
+        *("--data", str(data), "--output", str(output), *arguments),
     ]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+
+
+def run_all(data: Path, output: Path, *arguments: str, jobs: bool = True) -> subprocess.CompletedProcess:
+    return subprocess.run(command(data, output, *arguments, jobs=jobs), capture_output=True, text=True, cwd=ROOT)
 
 
 def papermill(notebook: str, executed: Path, cwd: Path, **parameters) -> subprocess.CompletedProcess:
@@ -53,25 +55,16 @@ def papermill(notebook: str, executed: Path, cwd: Path, **parameters) -> subproc
 def finished(tiny_captures, tmp_path_factory):
     """The output folder of a whole tiny run that was killed in the middle of training and started again."""
     output = tmp_path_factory.mktemp("output")
-    command = [
-        sys.executable,
-        str(NOTEBOOKS / "run_all.py"),
-        *TINY,
-        "--data",
-        str(tiny_captures),
-        "--output",
-        str(output),
-    ]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT, start_new_session=True
+        command(tiny_captures, output), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT
     )
     for line in process.stdout:
         if "epoch 1/" in line:
             break
-    os.killpg(process.pid, signal.SIGKILL)
+    process.kill()  # the conductor alone: what it started ends with it
     process.wait()
+    process.stdout.close()
     assert not (output / "submission.txt").exists()
-    time.sleep(2)  # kernels notice that their parent is gone
     again = run_all(tiny_captures, output)
     assert again.returncode == 0, again.stdout + again.stderr
     assert "01_preprocess: finished before" in again.stdout
@@ -155,13 +148,170 @@ def test_a_folder_that_is_not_there_is_said_at_once(tmp_path):
 
 
 def test_help_needs_no_environment():
-    bare = subprocess.run(
-        ["python3", "-I", "-S", str(NOTEBOOKS / "run_all.py"), "--help"], capture_output=True, text=True
+    path = f"{Path(sys._base_executable).parent}:/usr/bin:/bin"  # a Python that has the standard library only
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"PATH": path}
+    bare = subprocess.run([ROOT / "run_all.sh", "--help"], capture_output=True, text=True, env=environ)
+    assert bare.returncode == 0, bare.stderr
+    options = ("--profile", "--backbones", "--sizes", "--folds", "--data", "--jobs", "--engine", "--address")
+    assert all(option in bare.stdout for option in options)
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["--gpus-per-fold", "1"], "belong to --engine ray"),
+        (["--engine", "ray", "--jobs", "2"], "belongs to --engine local"),
+        (["--timeout", "0"], "--timeout must be greater than 0"),
+        (["--engine", "slurm"], "invalid choice"),
+    ],
+)
+def test_options_that_do_not_fit_are_said_at_once(tiny_captures, tmp_path, arguments, words):
+    refused = run_all(tiny_captures, tmp_path / "output", *arguments, jobs=False)
+    assert refused.returncode == 2 and words in refused.stderr and not (tmp_path / "output").exists()
+
+
+@pytest.mark.slow
+def test_captures_that_change_under_a_half_done_run_are_said_and_nothing_is_lost(finished, tiny_captures, tmp_path):
+    output, data = tmp_path / "output", tmp_path / "captures"
+    shutil.copytree(tiny_captures, data)
+    shutil.copytree(finished[0], output)
+    table = captures.find(data)
+    picture = Path(table[table["split"] == "train"]["view1"].iloc[0])
+    before = picture.read_bytes()
+    picture.write_bytes(Path(table[table["split"] == "train"]["view1"].iloc[1]).read_bytes())
+    kept = {path: path.read_bytes() for path in (output / "runs").rglob("*") if path.is_file()}
+    changed = run_all(data, output)
+    assert changed.returncode == 1 and "4 of 4 folds" in changed.stderr and "put the captures back" in changed.stderr
+    assert {path: path.read_bytes() for path in (output / "runs").rglob("*") if path.is_file()} == kept
+    picture.write_bytes(before)
+    process = subprocess.Popen(command(data, output), stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    assert any("02_" in line for line in process.stdout)  # past the check
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+@pytest.mark.slow
+def test_a_disk_that_fills_is_named_and_what_is_finished_is_kept(tiny_captures, tmp_path):
+    """On a file system of 70 MB the faces find room, the first trainings' checkpoints do not."""
+    mount = tmp_path / "disk"
+    mount.mkdir()
+    inside = ["unshare", "--map-root-user", "--mount", "bash", "-c"]
+    if subprocess.run([*inside, f"mount -t tmpfs none {mount}"], capture_output=True).returncode:
+        pytest.skip("this machine lets no one mount a small disk")
+    line = shlex.join(command(tiny_captures, mount / "output"))
+    script = (
+        f"mount -t tmpfs -o size=70m none {mount} && {{ {line}; echo exit $?; ls {mount}/output/notebooks/*.done; }}"
     )
-    assert bare.returncode == 0
-    assert all(
-        option in bare.stdout for option in ("--profile", "--backbones", "--sizes", "--folds", "--data", "--jobs")
+    filled = subprocess.run([*inside, script], capture_output=True, text=True, cwd=ROOT)
+    last = filled.stderr.strip().splitlines()[-1]
+    assert "exit 1" in filled.stdout and "01_preprocess.done" in filled.stdout
+    assert f"the disk at {mount} has" in last and "of 73.4 MB free: make room" in last, filled.stderr
+    assert "Traceback" not in filled.stderr
+
+
+@pytest.fixture
+def two_nodes(tmp_path_factory):
+    """A Ray cluster of two nodes with one core each, as two process groups: its address, and the second one's."""
+    # Sockets below the temporary folder: their paths may not be long.
+    folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")
+    environ = os.environ | {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_health_check_period_ms": "1000",  # a dead node is noticed within seconds
+        "RAY_health_check_failure_threshold": "5",
+    }
+    port = str(free_port())
+    shared = ["--num-cpus", "1", "--object-store-memory", "80000000", "--block"]
+    head = ["--head", "--port", port, "--include-dashboard", "false", "--ray-client-server-port", "0"]
+    log = open(f"{folder}/nodes.log", "w")
+    nodes = []
+
+    def start(*arguments: str) -> None:
+        command = [str(Path(sys.executable).parent / "ray"), "start", *arguments, *shared]
+        nodes.append(subprocess.Popen(command, env=environ, stdout=log, stderr=log, start_new_session=True))
+
+    try:
+        start(*head, "--temp-dir", folder)
+        address = f"127.0.0.1:{port}"
+        wait_for_nodes(address, 1, environ)
+        start("--address", address, "--include-log-monitor", "false")
+        wait_for_nodes(address, 2, environ)
+        yield address, nodes[1]
+    finally:
+        for node in nodes:
+            kill_tree(node)
+        log.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for_nodes(address: str, count: int, environ: dict) -> None:
+    """Until so many nodes of the cluster answer; in a process of its own: Ray connects once a process."""
+    code = (
+        "import sys, time, ray\n"
+        "while True:\n"
+        "    try:\n"
+        "        ray.init(sys.argv[1], logging_level='CRITICAL', ignore_reinit_error=True)\n"
+        "        if sum(node['Alive'] for node in ray.nodes()) == int(sys.argv[2]): break\n"
+        "    except (ConnectionError, TimeoutError, RuntimeError): pass\n"
+        "    time.sleep(1)\n"
     )
+    subprocess.run([sys.executable, "-c", code, address, str(count)], env=environ, check=True, timeout=180)
+
+
+def kill_tree(process: subprocess.Popen) -> None:
+    """As when a machine loses its power."""
+    try:
+        family = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
+    except psutil.NoSuchProcess:
+        family = []
+    for member in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.kill()
+    process.wait()
+
+
+@pytest.mark.slow
+def test_a_cluster_that_loses_a_node_finishes_every_fold_as_one_machine_does(
+    finished, two_nodes, tiny_captures, tmp_path
+):
+    address, second = two_nodes
+    output = tmp_path / "output"
+    process = subprocess.Popen(
+        command(tiny_captures, output, "--engine", "ray", "--address", address, jobs=False),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=ROOT,
+    )
+    killed, printed = "", []
+    for line in process.stdout:
+        printed.append(line)
+        worker = re.search(r"\((\S+) pid=(\d+).*epoch 1/2", line)
+        if worker and not killed and second.pid in {parent.pid for parent in psutil.Process(int(worker[2])).parents()}:
+            killed = worker[1]
+            kill_tree(second)
+        if line.startswith("== 03_oof"):
+            break  # all folds are trained; the rest is the same for every engine
+    process.terminate()
+    process.wait()
+    process.stdout.close()
+    printed = "".join(printed)
+    assert killed and "is lost: its folds start again elsewhere" in printed, printed
+    assert printed.count(f"{killed} pid=") > 1 and "(4 of 4 finished)" in printed, printed
+    local = sorted((finished[0] / "runs").glob("*/fold*/predictions.npz"))
+    assert len(local) == 4
+    for file in local:
+        other = output / "runs" / file.relative_to(finished[0] / "runs")
+        ours, theirs = np.load(file), np.load(other)
+        assert all((ours[name] == theirs[name]).all() for name in ours)
+        weights = [path.with_name("weights.safetensors").read_bytes() for path in (file, other)]
+        assert weights[0] == weights[1]
 
 
 @pytest.mark.parametrize("file", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda file: file.stem)

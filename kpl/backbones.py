@@ -68,7 +68,9 @@ def create(name: str, image_size: int, pretrained: bool, channels: int = 3) -> B
     published = (config.mean, config.std) if config is not None else (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
     fixed_size = {"img_size": image_size} if config is not None and config.fixed_input_size else {}
     try:
-        model = timm.create_model(model_name, features_only=True, pretrained=pretrained, in_chans=channels, **fixed_size)
+        model = timm.create_model(
+            model_name, features_only=True, pretrained=pretrained, in_chans=channels, **fixed_size
+        )
         model.eval()(torch.zeros(1, channels, image_size, image_size))
     except (AssertionError, RuntimeError, ValueError, AttributeError) as error:
         raise BadInput(

@@ -19,8 +19,8 @@ def store():
     """Four subjects with three expressions; the shapes alone."""
     names = [(f"{subject:05}/{expression:02}", f"{subject:05}") for subject in range(4) for expression in range(3)]
     shapes = MEAN_SHAPE + np.random.default_rng(1).normal(0, 0.05, (len(names), 106, 3))
-    table = pd.DataFrame(names, columns=["sample", "subject"])
-    return faces.FaceStore(table, np.empty(0), shapes, np.empty(0), {}, Path("faces"), "")
+    table = pd.DataFrame(names, columns=["sample", "subject"]).assign(outcome="ok")
+    return faces.FaceStore(table, np.empty(0), shapes, np.empty(0), {}, Path("faces"), "", np.empty(0), "")
 
 
 @pytest.mark.parametrize("name", VARIANTS)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from kpl import charts, compare, faces, folds, score
+from kpl import charts, compare, faces, folds, recipes, score
 from kpl.bench.networks import measure
 from kpl.bench.networks.variants import BASELINE, COMMON, VARIANTS
 from kpl.bench.report import publish
@@ -61,7 +61,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--image-size", type=int, default=64, metavar="PX")
     parser.add_argument("--crop-size", type=int, default=128, metavar="PX", help="of the stored crops (default: 128)")
-    parser.add_argument("--backbone", default="resnet18", help="of all variants (default: the baseline's, resnet18)")
+    parser.add_argument("--backbone", default="hgnetv2_b0", help="of all variants (default: hgnetv2_b0)")
     parser.add_argument("--seeds", type=int, default=1, help="how often each variant is trained (default: 1)")
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), metavar="NAME")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="trained at once, a thread each")
@@ -87,8 +87,9 @@ def load_faces(options: argparse.Namespace) -> FaceStore:
         )
         if made.returncode:
             raise BadInput(f"the studio could not make {captures}: its own message is above.")
-    recipe = f"centerface_{options.crop_size}"
-    return faces.build(captures, folder / f"{captures.resolve().name}_{recipe}", recipe, options.jobs)
+    recipe = recipes.get("centerface256", options.crop_size)
+    crops = folder / f"{captures.resolve().name}_{recipe.label}"
+    return faces.build(captures, crops, recipe.name, recipe.size, options.jobs)
 
 
 def make_config(name: str, seed: int, options: argparse.Namespace, store: FaceStore, runs: Path) -> TrainFold:

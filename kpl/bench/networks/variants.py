@@ -18,6 +18,15 @@ COMMON = {
     "augment": True,
     "weights": "none",
     "workers": 0,
+    "accumulate": 1,
+    "precision": "auto",
+    "warmup": 0.0,
+    "ema": 0.0,
+    "keep": "last",
+    "patience": 0,
+    "save_every": 0,
+    "processes": 1,
+    "tracker": "none",
 }
 VARIANTS = {
     "baseline": {"fusion": "average", "head": "linear", "share": "all", "points2d": 0.0},
@@ -33,6 +42,7 @@ VARIANTS = {
     "late_axis": {"head": "axis"},
     "late_axis_xy_z": {"head": "axis_xy_z"},
     "late_sequence": {"head": "sequence"},
+    "late_queries": {"head": "queries"},
     "late_l2": {"loss": "l2"},
     "late_smooth_l1": {"loss": "smooth_l1"},
     "late_wing": {"loss": "wing"},

@@ -207,24 +207,3 @@ def test_the_wait_for_data_and_the_rate_stand_in_the_history_and_tensorboard_has
 def test_a_network_without_a_finished_fold_cannot_predict(tmp_path, store):
     with pytest.raises(BadInput, match="no finished fold"):
         predict.predict_network(tmp_path, "absent", store)
-
-
-@pytest.mark.slow
-def test_the_network_can_learn_32_samples_by_heart(tmp_path, store):
-    """An NME under 0.01 on its own training samples, where the mean shape stands at several hundredths."""
-    rows = np.flatnonzero(store.known)[:32]
-    made = config(
-        tmp_path / "runs",
-        store,
-        backbone="resnet10t",
-        image_size=64,
-        epochs=150,
-        dropout=0.0,
-        augment=False,
-        lr=2e-3,
-        weight_decay=0.0,
-    )
-    learner = Learner(made, build.untrained(made, store, rows), engine.start(made), {})
-    train.learn(made, store, learner, rows, rows)
-    points = predict.predict_rows(learner.network, store, made.image_size, rows, 16)
-    assert score.nme(points, store.points3d[rows]).mean() < 0.01

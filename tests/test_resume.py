@@ -58,7 +58,7 @@ def same(ours, theirs):
     a, b = (load_file(made.run_folder / "weights.safetensors") for made in (ours, theirs))
     p, q = (np.load(made.run_folder / "predictions.npz") for made in (ours, theirs))
     h, i = (
-        train.pd.read_csv(made.run_folder / "history.csv").drop(columns=["seconds", "wait"]) for made in (ours, theirs)
+        train.pd.read_csv(made.run_folder / "history.csv").drop(columns=["seconds", "samples_per_second", "wait"]) for made in (ours, theirs)
     )
     return (
         all(torch.equal(a[key], b[key]) for key in a)

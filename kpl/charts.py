@@ -47,7 +47,9 @@ def learning_curves(history: pd.DataFrame, mean_shape_nme: float) -> Figure:
     right.set(title="NME", xlabel="epoch", ylim=(0, None))
     right.legend(frameon=False)
     last.bar(history["epoch"], 100 * history["wait"], color="grey")
-    last.set(title="wait for data, % of the steps' time", xlabel="epoch", ylim=(0, max(5.0, 110 * history["wait"].max())))
+    last.set(
+        title="wait for data, % of the steps' time", xlabel="epoch", ylim=(0, max(5.0, 110 * history["wait"].max()))
+    )
     return figure
 
 

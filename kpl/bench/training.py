@@ -44,8 +44,12 @@ def main(arguments: list[str]) -> None:
     for turn in range(options.turns):
         config = _config(options, turn)
         for name in options.contenders:
+            started = time.process_time()
             rates, loss, wait = CONTENDERS[name](config, store, rows, FOLDER / "jpegs")
-            found.append({"contender": name, "turn": turn, "rate": np.median(rates[1:]), "loss": loss, "wait": wait})
+            cpu = (time.process_time() - started) / (len(rows) * options.epochs)
+            found.append(
+                {"contender": name, "turn": turn, "rate": np.median(rates[1:]), "cpu": cpu, "loss": loss, "wait": wait}
+            )
             print(
                 f"turn {turn + 1}/{options.turns}: {name}: {found[-1]['rate']:.1f} samples/s, loss {loss:.3f}",
                 flush=True,
@@ -59,6 +63,7 @@ def main(arguments: list[str]) -> None:
 
 def table(found: pd.DataFrame) -> pd.DataFrame:
     """One row a contender: samples/s, the ratios to bare step and our loop (medians over turns of what stood side by side),
+    the CPU time of this process that a sample took with all that surrounds a run (what a loaded machine does not change),
     the last epoch's loss with its standard deviation over turns, and the share of the time that our steps waited."""
     rates = found.pivot(index="turn", columns="contender", values="rate")
     rows = []
@@ -67,6 +72,7 @@ def table(found: pd.DataFrame) -> pd.DataFrame:
         for other in ("bare step", "our loop"):
             if other in rates:
                 rows[-1][f"of {other}"] = (rates[name] / rates[other]).median()
+        rows[-1]["CPU ms a sample"] = 1000 * mine["cpu"].median()
         rows[-1] |= {"final loss": mine["loss"].mean(), "sd": mine["loss"].std(), "wait %": 100 * mine["wait"].mean()}
     return pd.DataFrame(rows).round(3)
 

@@ -38,14 +38,18 @@ def error_curves(errors: Mapping[str, np.ndarray], limit: float = 0.1) -> Figure
 
 
 def learning_curves(history: pd.DataFrame, mean_shape_nme: float) -> Figure:
-    """Loss and hold-out NME over the epochs of a run's history; dashed: the NME of the mean shape."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 2.8), layout="constrained")
+    """Loss, hold-out NME and the wait for data over the epochs of a run's history; dashed: the NME of the mean shape."""
+    figure, (left, right, last) = plt.subplots(1, 3, figsize=(11, 2.8), layout="constrained", width_ratios=(3, 3, 2))
     left.plot(history["epoch"], history["loss"], marker=".")
     left.set(title="training loss", xlabel="epoch")
     right.plot(history["epoch"], history["nme"], marker=".", color="darkorange", label="held-out subjects")
     right.axhline(mean_shape_nme, linestyle="--", color="grey", label="mean shape")
     right.set(title="NME", xlabel="epoch", ylim=(0, None))
     right.legend(frameon=False)
+    last.bar(history["epoch"], 100 * history["wait"], color="grey")
+    last.set(
+        title="wait for data, % of the steps' time", xlabel="epoch", ylim=(0, max(5.0, 110 * history["wait"].max()))
+    )
     return figure
 
 

@@ -43,8 +43,12 @@ def start(config: TrainFold) -> Accelerator:
 
 
 def precision(name: str, gpu: bool) -> str:
-    """Accelerate's word for a precision. "auto" is bf16 on a GPU that has it, fp16 on one that has not, and fp32 on a CPU:
-    there bf16 was slower for networks of the size that a CPU trains."""
+    """Accelerate's word for a precision. Raises BadInput for fp16 without a GPU.
+
+    "auto" is bf16 on a GPU that has it, fp16 on one that has not, and fp32 on a CPU: with AVX-512 there, steps in bf16 were 1.4
+    to 1.8 times as fast for ResNet-18 and ConvNeXt, but took longer for small networks with depthwise convolutions (0.65
+    to 0.85 times as fast for EfficientNet-B3 and HGNetV2-B0).
+    """
     if name == "auto":
         name = ("bf16" if torch.cuda.is_bf16_supported() else "fp16") if gpu else "fp32"
     if name == "fp16" and not gpu:

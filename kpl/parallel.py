@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ from kpl.config import ROOT, TrainFold
 from kpl.errors import BadInput
 
 SENTENCE = "kpl: "  # how a process announces why it ends
+NOISE = re.compile(r"(\[rank\d+\]:)?\[?[WEI]\d{4} ")  # torch's own log
 
 
 def is_one_of_several() -> bool:
@@ -47,7 +49,7 @@ def launch(config: TrainFold) -> None:
         for line in process.stdout:
             if line.startswith(SENTENCE):
                 sentences.append(line.removeprefix(SENTENCE).strip())
-            elif process.poll() is None and not line.startswith(("W", "E")):
+            elif not NOISE.match(line):
                 print(line, end="", flush=True)
             tail.append(line)
     finally:

@@ -119,12 +119,12 @@ def learn(
                 progress["seconds"] += time.perf_counter() - started
                 if config.save_every and (step + 1) % config.save_every == 0 and (step + 1) % steps:
                     _save(learner, store)
-            _end_epoch(learner, store, held_out_rows, lr)
+            _end_epoch(learner, store, held_out_rows, len(train_rows), lr)
             _save(learner, store)
 
 
-def _end_epoch(learner: Learner, store: FaceStore, held_out_rows: np.ndarray, lr: float) -> None:
-    """Ask the network for the held-out samples, and write the epoch into the history."""
+def _end_epoch(learner: Learner, store: FaceStore, held_out_rows: np.ndarray, samples: int, lr: float) -> None:
+    """Ask the network for the held-out samples, and write the epoch of `samples` samples into the history."""
     config, progress, accelerator = learner.config, learner.progress, learner.accelerator
     learner.refuse_divergence(progress["losses"])
     started = time.perf_counter()
@@ -139,6 +139,7 @@ def _end_epoch(learner: Learner, store: FaceStore, held_out_rows: np.ndarray, lr
         "auc": score.auc(errors),
         "lr": lr,
         "seconds": progress["seconds"] + time.perf_counter() - started,
+        "samples_per_second": samples / progress["seconds"],
         "wait": progress["waited"] / progress["seconds"],  # share of the steps' time
     }
     learner.end_epoch(row)

@@ -1,13 +1,18 @@
 """One fold in two processes, with gloo."""
 
 import dataclasses
+import json
+import subprocess
+import sys
+import time
 
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
 from test_train import SETTINGS
 
-from kpl import faces, parallel, train
+from kpl import checkpoints, faces, parallel, train
 from kpl.config import TrainFold
 from kpl.errors import BadInput
 
@@ -42,6 +47,42 @@ def test_two_processes_learn_what_one_does(tmp_path, store, capfd):
 def test_what_ends_one_of_several_processes_is_told_in_one_sentence(tmp_path, store):
     with pytest.raises(BadInput, match="the loss is .* lower lr"):
         train.train_fold(config(tmp_path, store, processes=2, lr=1e12, epochs=3, backbone="test_resnet"), store)
+
+
+@pytest.mark.slow
+def test_the_processes_end_with_the_one_that_launched_them_and_the_run_goes_on_later(tmp_path, store):
+    made = config(tmp_path, store, processes=2, epochs=200)
+    launcher = subprocess.Popen([sys.executable, "-c", LAUNCH, json.dumps(dataclasses.asdict(made))])
+    _wait_for(lambda: checkpoints.files(made.run_folder))
+    launcher.kill()
+    launcher.wait()
+    _wait_for(lambda: not _still_running(str(tmp_path)))
+    reached = checkpoints.newest(made.run_folder)["progress"]["step"]
+    assert 0 < reached < 200 * 4 and not (made.run_folder / "done.json").exists()
+
+
+LAUNCH = """
+import json, sys
+from kpl import parallel
+from kpl.config import TrainFold
+parallel.launch(TrainFold(**json.loads(sys.argv[1])))
+"""
+
+
+def _wait_for(condition, seconds=120):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def _still_running(text):
+    """Command lines that hold `text`, of processes that are not zombies."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "status"]):
+        if process.info["status"] != psutil.STATUS_ZOMBIE and text in " ".join(process.info["cmdline"] or []):
+            found.append(process.pid)
+    return found
 
 
 def test_more_processes_than_gpus_are_refused(tmp_path, store, monkeypatch):

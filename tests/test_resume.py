@@ -58,7 +58,8 @@ def same(ours, theirs):
     a, b = (load_file(made.run_folder / "weights.safetensors") for made in (ours, theirs))
     p, q = (np.load(made.run_folder / "predictions.npz") for made in (ours, theirs))
     h, i = (
-        train.pd.read_csv(made.run_folder / "history.csv").drop(columns=["seconds", "wait"]) for made in (ours, theirs)
+        train.pd.read_csv(made.run_folder / "history.csv").drop(columns=["seconds", "samples_per_second", "wait"])
+        for made in (ours, theirs)
     )
     return (
         all(torch.equal(a[key], b[key]) for key in a)
@@ -197,7 +198,7 @@ def test_200_kills_at_random_moments_leave_no_bad_checkpoint_and_the_same_end(wh
 
 
 def test_a_few_kills_do_not_change_the_end(whole):
-    assert killed(whole, 6)["most_steps_lost"] <= FULL["save_every"]
+    assert killed(whole, 3)["most_steps_lost"] <= FULL["save_every"]
 
 
 def test_a_disk_that_fills_ends_with_one_sentence_and_the_checkpoints_before_stay(tmp_path, store, whole):

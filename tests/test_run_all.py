@@ -225,24 +225,23 @@ def two_nodes():
     groups = []
     try:
         for arguments in ([*head, "--temp-dir", folder], second):
-            start = [
-                Path(sys.executable).parent / "ray",
-                "start",
-                "--num-cpus",
-                "1",
-                "--object-store-memory",
-                "80000000",
-            ]
-            node = subprocess.Popen(
-                [*start, *arguments], env=environ, stdout=subprocess.DEVNULL, start_new_session=True
-            )
-            groups.append(node.pid)
-            assert node.wait(timeout=120) == 0  # it returns when the node is up
+            groups.append(start_node(arguments, environ))
         yield f"127.0.0.1:{port}", groups[1]
     finally:
         for group in groups:
             kill_node(group)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def start_node(arguments: list[str], environ: dict) -> int:
+    """The process group of a node that is up. Ray gives a start 30 seconds, which a busy machine may exceed."""
+    start = [Path(sys.executable).parent / "ray", "start", "--num-cpus", "1", "--object-store-memory", "80000000"]
+    for _ in range(4):
+        node = subprocess.Popen([*start, *arguments], env=environ, stdout=subprocess.DEVNULL, start_new_session=True)
+        if node.wait(timeout=180) == 0:
+            return node.pid
+        kill_node(node.pid)
+    raise AssertionError("ray start failed four times: its messages are above")
 
 
 def free_ports(count: int) -> list[str]:

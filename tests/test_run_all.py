@@ -211,69 +211,62 @@ def test_a_disk_that_fills_is_named_and_what_is_finished_is_kept(tiny_captures, 
 
 
 @pytest.fixture
-def two_nodes(tmp_path_factory):
-    """A Ray cluster of two nodes with one core each, as two process groups: its address, and the second one's."""
-    # Sockets below the temporary folder: their paths may not be long.
-    folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")
+def two_nodes():
+    """A Ray cluster of two nodes with one core each: its address, and the process group of the second node."""
+    folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")  # it holds sockets, whose paths may not be long
     environ = os.environ | {
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_health_check_period_ms": "1000",  # a dead node is noticed within seconds
         "RAY_health_check_failure_threshold": "5",
     }
-    port = str(free_port())
-    shared = ["--num-cpus", "1", "--object-store-memory", "80000000", "--block"]
-    head = ["--head", "--port", port, "--include-dashboard", "false", "--ray-client-server-port", "0"]
-    log = open(f"{folder}/nodes.log", "w")
-    nodes = []
-
-    def start(*arguments: str) -> None:
-        command = [str(Path(sys.executable).parent / "ray"), "start", *arguments, *shared]
-        nodes.append(subprocess.Popen(command, env=environ, stdout=log, stderr=log, start_new_session=True))
-
+    port, client = free_ports(2)
+    head = ["--head", "--port", port, "--ray-client-server-port", client, "--include-dashboard", "false"]
+    second = ["--address", f"127.0.0.1:{port}", "--include-log-monitor", "false"]
+    groups = []
     try:
-        start(*head, "--temp-dir", folder)
-        address = f"127.0.0.1:{port}"
-        wait_for_nodes(address, 1, environ)
-        start("--address", address, "--include-log-monitor", "false")
-        wait_for_nodes(address, 2, environ)
-        yield address, nodes[1]
+        for arguments in ([*head, "--temp-dir", folder], second):
+            groups.append(start_node(arguments, environ))
+        yield f"127.0.0.1:{port}", groups[1]
     finally:
-        for node in nodes:
-            kill_tree(node)
-        log.close()
+        for group in groups:
+            kill_node(group)
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def start_node(arguments: list[str], environ: dict) -> int:
+    """The process group of a node that is up. Ray gives a start 30 seconds, which a busy machine may exceed."""
+    start = [Path(sys.executable).parent / "ray", "start", "--num-cpus", "1", "--object-store-memory", "80000000"]
+    for _ in range(4):
+        node = subprocess.Popen([*start, *arguments], env=environ, stdout=subprocess.DEVNULL, start_new_session=True)
+        if node.wait(timeout=180) == 0:
+            return node.pid
+        kill_node(node.pid)
+    raise AssertionError("ray start failed four times: its messages are above")
 
 
-def wait_for_nodes(address: str, count: int, environ: dict) -> None:
-    """Until so many nodes of the cluster answer; in a process of its own: Ray connects once a process."""
-    code = (
-        "import sys, time, ray\n"
-        "while True:\n"
-        "    try:\n"
-        "        ray.init(sys.argv[1], logging_level='CRITICAL', ignore_reinit_error=True)\n"
-        "        if sum(node['Alive'] for node in ray.nodes()) == int(sys.argv[2]): break\n"
-        "    except (ConnectionError, TimeoutError, RuntimeError): pass\n"
-        "    time.sleep(1)\n"
-    )
-    subprocess.run([sys.executable, "-c", code, address, str(count)], env=environ, check=True, timeout=180)
+def free_ports(count: int) -> list[str]:
+    with contextlib.ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [str(probe.getsockname()[1]) for probe in probes]
 
 
-def kill_tree(process: subprocess.Popen) -> None:
+def of_node(group: int) -> list[psutil.Process]:
+    """A node's processes: its process group, and all that they have started."""
+    found = {}
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+            if os.getpgid(process.pid) == group:
+                found |= {member.pid: member for member in [process, *process.children(recursive=True)]}
+    return list(found.values())
+
+
+def kill_node(group: int) -> None:
     """As when a machine loses its power."""
-    try:
-        family = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
-    except psutil.NoSuchProcess:
-        family = []
-    for member in family:
+    for process in of_node(group):
         with contextlib.suppress(psutil.NoSuchProcess):
-            member.kill()
-    process.wait()
+            process.kill()
 
 
 @pytest.mark.slow
@@ -293,9 +286,9 @@ def test_a_cluster_that_loses_a_node_finishes_every_fold_as_one_machine_does(
     for line in process.stdout:
         printed.append(line)
         worker = re.search(r"\((\S+) pid=(\d+).*epoch 1/2", line)
-        if worker and not killed and second.pid in {parent.pid for parent in psutil.Process(int(worker[2])).parents()}:
+        if worker and not killed and int(worker[2]) in {process.pid for process in of_node(second)}:
             killed = worker[1]
-            kill_tree(second)
+            kill_node(second)
         if line.startswith("== 03_oof"):
             break  # all folds are trained; the rest is the same for every engine
     process.terminate()

@@ -9,7 +9,7 @@ from kpl import stack
 from kpl.errors import BadInput
 from kpl.faces import VIEWS, FaceStore
 from kpl.oof import OofStore
-from kpl.predict import predict_network
+from kpl.inference import predict_network
 
 log = logging.getLogger("kpl")
 

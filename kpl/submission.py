@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kpl import landmarks
+from kpl import fixed_point, landmarks
 from kpl.errors import BadInput
 from kpl.files import atomic
 
@@ -43,9 +43,20 @@ def read(path: str | Path) -> tuple[list[str], np.ndarray]:
     Empty lines are allowed at the end of the file only.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8").rstrip().split("\n")
+        data = Path(path).read_bytes()
     except FileNotFoundError:
         raise BadInput(f"{path} is missing: run 05_submit to write it.") from None
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read ({error.strerror}): give a submission file.") from None
+    names, points = fixed_point.parse(data) or _line_by_line(path, data)
+    _refuse_doubles(path, names)
+    return names, points
+
+
+def _line_by_line(path: str | Path, data: bytes) -> tuple[list[str], np.ndarray]:
+    """Any file in the format, however its numbers are written; the first line that breaks it is named."""
+    try:
+        lines = data.decode("utf-8").rstrip().split("\n")
     except UnicodeDecodeError:
         raise BadInput(f"{path} is not a text file.") from None
     names, rows = [], []
@@ -66,7 +77,6 @@ def read(path: str | Path) -> tuple[list[str], np.ndarray]:
             f"{path}, line {len(lines)}: the file ends inside sample {names[-1]}, after "
             f"{(len(lines) - 1) % _BLOCK} of its {landmarks.COUNT} landmarks."
         )
-    _refuse_doubles(path, names)
     return names, _numbers(path, rows).reshape(len(names), landmarks.COUNT, 3)
 
 

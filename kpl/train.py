@@ -20,7 +20,7 @@ from kpl.faces import FaceStore
 from kpl.files import atomic, read_json, write_json, write_npz
 from kpl.losses import LOSSES, training_loss
 from kpl.networks import FaceNetwork
-from kpl.predict import predict_rows
+from kpl.inference import predict_rows
 from kpl.views import EpochSampler, Views
 
 log = logging.getLogger("kpl")

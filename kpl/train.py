@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from kpl import backbones, build, folds, score
+from kpl import backbones, build, folds, provenance, score
 from kpl.config import TrainFold, difference, path
 from kpl.errors import BadInput
 from kpl.faces import FaceStore
@@ -207,4 +207,5 @@ def _save_results(
         save_file({name: value.cpu().contiguous() for name, value in network.state_dict().items()}, temporary)
     with atomic(folder / "history.csv") as temporary:
         history.to_csv(temporary, index=False)
-    write_json(folder / "done.json", {"epochs": len(history), "nme": history["nme"].iloc[-1]})
+    inputs = provenance.of(store, path(config.runs) / "folds.csv")
+    write_json(folder / "done.json", {"epochs": len(history), "nme": history["nme"].iloc[-1], "inputs": inputs})

@@ -107,7 +107,9 @@ def _settings(folder: Path, folds: np.ndarray, here: dict[str, Any]) -> dict[str
         else:
             wrong = provenance.difference(inputs, here, ("folds", "truth"))
         if wrong:
-            raise BadInput(f"{where} was trained {wrong} than those at hand: train the fold again, or move the run away.")
+            raise BadInput(
+                f"{where} was trained {wrong} than those at hand: train the fold again, or move the run away."
+            )
         first = first or {"fold": fold, "config": config, "inputs": inputs}
         wrong = provenance.difference(inputs, first["inputs"], ("recipe", "faces"))
         if wrong:

@@ -36,7 +36,7 @@ HUB = ("huggingface.co", 443)
 
 
 class Backbone(nn.Module):
-    """A timm feature extractor that takes RGB in 0..1 and gives NCHW levels of at least FINEST_STRIDE, the coarsest last."""
+    """A timm feature extractor that gives NCHW levels of at least FINEST_STRIDE, the coarsest last."""
 
     def __init__(self, model: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         super().__init__()
@@ -48,21 +48,28 @@ class Backbone(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
 
-    def forward(self, pixels: Tensor) -> list[Tensor]:
-        """(B, 3, S, S) -> levels of (B, C, H, W)."""
-        levels = self.model((pixels - self.mean) / self.std)[self.first :]
+    def standardised(self, pixels: Tensor) -> Tensor:
+        """RGB (..., 3, S, S) in 0..1 as the model wants its pictures."""
+        return (pixels - self.mean) / self.std
+
+    def forward(self, inputs: Tensor) -> list[Tensor]:
+        """(B, `channels` of `create`, S, S) -> levels of (B, C, H, W)."""
+        levels = self.model(inputs)[self.first :]
         return [level.permute(0, 3, 1, 2) for level in levels] if self.channels_last else levels
 
 
-def create(name: str, image_size: int, pretrained: bool) -> Backbone:
-    """The backbone called `name`. Raises BadInput for an unknown name or a size that the model cannot take."""
+def create(name: str, image_size: int, pretrained: bool, channels: int = 3) -> Backbone:
+    """The backbone called `name`, for inputs of `channels` channels (published weights for three are spread over them).
+
+    Raises BadInput for an unknown name or a size that the model cannot take.
+    """
     model_name = timm_name(name)
     config = timm.get_pretrained_cfg(model_name)
     published = (config.mean, config.std) if config is not None else (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
     fixed_size = {"img_size": image_size} if config is not None and config.fixed_input_size else {}
     try:
-        model = timm.create_model(model_name, features_only=True, pretrained=pretrained, **fixed_size)
-        model.eval()(torch.zeros(1, 3, image_size, image_size))
+        model = timm.create_model(model_name, features_only=True, pretrained=pretrained, in_chans=channels, **fixed_size)
+        model.eval()(torch.zeros(1, channels, image_size, image_size))
     except (AssertionError, RuntimeError, ValueError, AttributeError) as error:
         raise BadInput(
             f"backbone {name!r} cannot be used at {image_size} px as a feature extractor "

@@ -30,11 +30,12 @@ def untrained(config: TrainFold, store: FaceStore, rows: np.ndarray, pretrained:
         torch.from_numpy(mean),
         torch.from_numpy(scale),
         pretrained,
+        config.view_dropout,
     )
-    fitted = lift.fit(store.points2d[rows], shapes, mean, scale, config.seed) if config.points2d > 0 else None
-    if fitted is not None and config.fusion == "late":
-        network.lift_weight.copy_(torch.from_numpy(fitted[0]))
-        network.lift_bias.copy_(torch.from_numpy(fitted[1]))
+    lifts = network.lift is not None and config.points2d > 0
+    fitted = lift.fit(store.points2d[rows], shapes, mean, scale, config.seed) if lifts else None
+    if fitted is not None:
+        network.lift.fill(*map(torch.from_numpy, fitted))
     return network
 
 

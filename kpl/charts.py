@@ -70,6 +70,23 @@ def intervals(
     return figure
 
 
+def reliability(spreads: Mapping[str, tuple[np.ndarray, np.ndarray]], bins: int = 10) -> Figure:
+    """Predicted against real errors, by name: both (K,), the predicted ones as RMS. Each dot is a tenth of the landmarks,
+    from those with the smallest predicted spread to those with the largest; on the diagonal a prediction can be believed."""
+    figure, axis = plt.subplots(figsize=(6, 5), layout="constrained")
+    largest = 0.0
+    for name, (predicted, real) in spreads.items():
+        parts = np.array_split(np.argsort(predicted), bins)
+        x, y = (np.sqrt([np.mean(values[part] ** 2) for part in parts]) for values in (predicted, real))
+        axis.plot(x, y, ".-", linewidth=1, label=name)
+        largest = max(largest, x[-1], y[-1])
+    axis.plot([0, largest], [0, largest], "--", color="grey", label="what is said is what is")
+    axis.set(xlabel="predicted error of a landmark (RMS, canonical units)", ylabel="real error (RMS)")
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize=7)
+    return figure
+
+
 def region_bars(errors: Mapping[str, np.ndarray]) -> Figure:
     """Mean error of each region of the face; `errors` are landmark errors (N, 106) by name."""
     figure, axis = plt.subplots(figsize=(8, 3.4), layout="constrained")

@@ -49,6 +49,7 @@ class TrainFold:
     dropout: float
     loss: str  # kpl.losses.LOSSES
     points2d: float  # weight of the 2D landmarks' loss where the data has them, 0 is none
+    view_dropout: float  # how likely a training sample loses one or two of its views, 0 is never
     augment: bool
     weights: str  # "auto": the published ones if the hub can be reached, "none", or a safetensors file
     workers: int  # loader processes, 0 loads in the training process

@@ -1,27 +1,73 @@
-"""Losses on standardised residuals: `pred` and `gt` are (B, 106, 3), each coordinate in units of its own spread."""
+"""What training lowers. `scale` is (106, 3): the spread of each coordinate, in which residuals are measured."""
+
+import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from kpl.alignment import aligned_nme
 from kpl.networks import Answer, spatial_softmax
 
 POSITION_WEIGHT = 30.0  # brings a distance of some hundredths of the crop to the size of the cross-entropy
-# The method trains with L1, which the score's own mean distance resembles most.
-LOSSES = {"l1": functional.l1_loss, "l2": functional.mse_loss, "smooth_l1": functional.smooth_l1_loss}
+ALIGNED_WEIGHT = 10.0  # brings an NME of some hundredths to the size of a residual
+SPREAD_WEIGHT = 0.01  # nothing but the spread's own layer learns from it, at a rate that AdamW makes its own
+WING_WIDTH, WING_BEND = 1.0, 0.2
 
 
 def training_loss(
     answer: Answer, points3d: Tensor, points2d: Tensor, scale: Tensor, loss: str, points2d_weight: float
 ) -> Tensor:
-    """What training lowers: `loss` of the 3D landmarks plus that of the 2D ones, from networks that look for them.
+    """`loss` of the 3D landmarks, plus that of the 2D ones from networks that look for them, plus the spread's.
 
     points3d: (B, 106, 3) canonical; points2d: (B, 3, 106, 2) crop units, NaN where unknown; scale: (106, 3) spreads.
     """
-    total = LOSSES[loss](answer.points3d / scale, points3d / scale)
+    total = LOSSES[loss](answer, points3d, scale)
+    if loss != "gaussian":
+        watched = answer._replace(points3d=answer.points3d.detach())
+        total = total + SPREAD_WEIGHT * gaussian_loss(watched, points3d, scale)
     if answer.maps is not None:
         total = total + points2d_weight * points2d_loss(answer.maps, points2d)
     return total
+
+
+def on_residuals(function: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Answer, Tensor, Tensor], Tensor]:
+    """A loss of prediction and truth in which each coordinate is in units of its own spread."""
+    return lambda answer, points3d, scale: function(answer.points3d / scale, points3d / scale)
+
+
+def wing_loss(pred: Tensor, gt: Tensor) -> Tensor:
+    """Steep for small errors, L1 for large ones (Feng et al. 2018, with their ratio of width to bend)."""
+    error = (pred - gt).abs()
+    offset = WING_WIDTH - WING_WIDTH * math.log1p(WING_WIDTH / WING_BEND)
+    return torch.where(error < WING_WIDTH, WING_WIDTH * (error / WING_BEND).log1p(), error - offset).mean()
+
+
+def aligned_loss(answer: Answer, points3d: Tensor, scale: Tensor) -> Tensor:
+    """The score's own error after its alignment. It leaves open where the shape stands, so what a network has learned
+    from it should be aligned before it is averaged with others."""
+    return ALIGNED_WEIGHT * aligned_nme(answer.points3d.float(), points3d).mean()
+
+
+def gaussian_loss(answer: Answer, points3d: Tensor, scale: Tensor) -> Tensor:
+    """Negative log likelihood, per coordinate and up to a constant, of landmarks that scatter around the predicted ones
+    with the predicted spread in each direction (Nix & Weigend 1994), in units of the mean spread of the shapes."""
+    unit = scale.mean()
+    log_spread = answer.log_spread - unit.log()  # (B, 106)
+    square = ((answer.points3d - points3d) / unit).square().mean(dim=2)
+    return (log_spread + 0.5 * square * (-2 * log_spread).exp()).mean()
+
+
+# The method trains with L1, which the score's own mean distance resembles most.
+LOSSES = {
+    "l1": on_residuals(functional.l1_loss),
+    "l2": on_residuals(functional.mse_loss),
+    "smooth_l1": on_residuals(functional.smooth_l1_loss),
+    "wing": on_residuals(wing_loss),
+    "aligned": aligned_loss,
+    "gaussian": gaussian_loss,
+}
 
 
 def points2d_loss(maps: Tensor, gt: Tensor) -> Tensor:

@@ -3,7 +3,7 @@ import torch
 
 from kpl import lift
 from kpl.landmarks import MEAN_SHAPE
-from kpl.networks import normalised
+from kpl.networks import SUBSETS, normalised
 
 
 def people(count, seed):
@@ -17,14 +17,17 @@ def people(count, seed):
     return np.stack(views, axis=1), shapes
 
 
-def test_people_never_seen_are_lifted_from_their_2d_landmarks():
+def test_people_never_seen_are_lifted_from_the_2d_landmarks_of_any_views():
     points2d, points3d = people(200, seed=1)
     mean, scale = points3d.mean(axis=0), points3d.std(axis=0)
     weight, bias = lift.fit(points2d, points3d, mean, scale, seed=0)
     new2d, new3d = people(20, seed=2)
-    seen = normalised(torch.from_numpy(new2d)).numpy().reshape(20, -1)
-    lifted = (seen @ weight.T + bias).reshape(20, 106, 3) * scale + mean
-    assert np.abs(lifted - new3d).mean() < 0.3 * np.abs(new3d - mean).mean()
+    for subset, views in enumerate(SUBSETS):
+        seen = normalised(torch.from_numpy(new2d)).numpy()
+        seen[:, ~np.array(views)] = 9.0  # what an absent view says does not count
+        seen = seen.reshape(20, -1)
+        lifted = (seen @ weight[subset].T + bias[subset]).reshape(20, 106, 3) * scale + mean
+        assert np.abs(lifted - new3d).mean() < 0.3 * np.abs(new3d - mean).mean()
 
 
 def test_samples_without_2d_landmarks_are_left_out():
@@ -34,3 +37,11 @@ def test_samples_without_2d_landmarks_are_left_out():
     part = lift.fit(points2d[:40], points3d[:40], mean, scale, seed=0)
     assert all(np.array_equal(a, b) for a, b in zip(part, lift.fit(points2d, points3d, mean, scale, seed=0)))
     assert lift.fit(np.full_like(points2d, np.nan), points3d, mean, scale, seed=0) is None
+
+
+def test_a_view_that_is_never_known_is_not_lifted_from():
+    points2d, points3d = people(50, seed=1)
+    points2d[:, 1] = np.nan
+    weight, bias = lift.fit(points2d, points3d, points3d.mean(axis=0), points3d.std(axis=0), seed=0)
+    filled = [bool(weight[i].any() or bias[i].any()) for i in range(len(SUBSETS))]
+    assert filled == [not subset[1] for subset in SUBSETS] and np.isfinite(weight).all()

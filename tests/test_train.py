@@ -34,6 +34,7 @@ SETTINGS = dict(
     dropout=0.1,
     loss="l1",
     points2d=0.3,
+    view_dropout=0.0,
     augment=True,
     weights="none",
     workers=0,

@@ -1,0 +1,196 @@
+"""Variants of the network side by side: the same studio crops, held-out subjects, budget and seeds for all.
+
+Writes output/bench/networks.csv and two pictures: NME with intervals, and how far predicted spreads can be believed.
+Finished variants are kept, so a stopped run goes on, and more variants or seeds can be added to it.
+"""
+
+import argparse
+import multiprocessing
+import os
+import subprocess
+import sys
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from kpl import charts, compare, faces, folds, score
+from kpl.bench.networks import measure
+from kpl.bench.networks.variants import BASELINE, COMMON, VARIANTS
+from kpl.bench.report import publish
+from kpl.config import ROOT, TrainFold
+from kpl.errors import BadInput
+from kpl.faces import FaceStore
+from kpl.files import atomic, read_npz
+from kpl.networks import SUBSETS
+
+FIELDS = ("samples", "nme", "inner_nme", "distance", "predicted")
+COSTS = ("parameters", "multiply_adds", "samples_per_s", "memory")
+
+
+def main(arguments: list[str]) -> None:
+    options = parse(arguments)
+    store = load_faces(options)
+    runs = (
+        options.output
+        / "networks"
+        / f"{options.backbone}_{options.image_size}px_{options.epochs}epochs".replace("/", "-")
+    )
+    configs = {
+        (name, seed): make_config(name, seed, options, store, runs)
+        for seed in range(options.seeds)
+        for name in options.variants
+    }
+    train_all(list(configs.values()), store, options.jobs)
+    found = {
+        name: [read_npz(configs[name, seed].run_folder / measure.FILE, FIELDS + COSTS) for seed in range(options.seeds)]
+        for name in options.variants
+    }
+    results = table(found, store, runs)
+    publish(results.round(5), options.output / "networks.csv")
+    draw(results, found, options.output)
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="./run_all.sh bench networks", description=__doc__)
+    parser.add_argument(
+        "--subjects", type=int, default=400, help="studio subjects, of 7 expressions each (default: 400)"
+    )
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--image-size", type=int, default=64, metavar="PX")
+    parser.add_argument("--crop-size", type=int, default=128, metavar="PX", help="of the stored crops (default: 128)")
+    parser.add_argument("--backbone", default="resnet18", help="of all variants (default: the baseline's, resnet18)")
+    parser.add_argument("--seeds", type=int, default=1, help="how often each variant is trained (default: 1)")
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), metavar="NAME")
+    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="trained at once, a thread each")
+    parser.add_argument("--captures", type=Path, help="take these captures instead of making some")
+    parser.add_argument("--faces", type=Path, help="take this store of crops instead of making one")
+    parser.add_argument("--output", type=Path, default=ROOT / "output" / "bench")
+    options = parser.parse_args(arguments)
+    options.variants = [BASELINE, *(name for name in options.variants if name != BASELINE)]
+    options.output = options.output.resolve()
+    return options
+
+
+def load_faces(options: argparse.Namespace) -> FaceStore:
+    """The store that was named, or one of the captures that were named, or one of new captures."""
+    if options.faces is not None:
+        return faces.load(options.faces.resolve())
+    folder, captures = options.output / "networks", options.captures
+    if captures is None:
+        captures = folder / f"captures_{options.subjects}"
+        studio = [sys.executable, "-m", "kpl.studio", "--out", str(captures), "--jobs", str(options.jobs)]
+        made = subprocess.run(
+            [*studio, "--train-subjects", str(options.subjects), "--test-subjects", "1", "--scale", "0.4"], check=False
+        )
+        if made.returncode:
+            raise BadInput(f"the studio could not make {captures}: its own message is above.")
+    recipe = f"centerface_{options.crop_size}"
+    return faces.build(captures, folder / f"{captures.resolve().name}_{recipe}", recipe, options.jobs)
+
+
+def make_config(name: str, seed: int, options: argparse.Namespace, store: FaceStore, runs: Path) -> TrainFold:
+    own = {
+        "faces": str(store.folder),
+        "runs": str(runs),
+        "name": f"{name}_seed{seed}",
+        "backbone": options.backbone,
+        "image_size": options.image_size,
+        "epochs": options.epochs,
+        "seed": seed,
+    }
+    return TrainFold(**COMMON | VARIANTS[name] | own)
+
+
+def train_all(configs: list[TrainFold], store: FaceStore, jobs: int) -> None:
+    """Each in a fresh process, so that its peak of memory is its own."""
+    # The folds are made before, or two processes would.
+    folds.load_or_make(
+        Path(configs[0].runs) / "folds.csv", store.table["subject"].to_numpy()[store.known], COMMON["folds"], 0
+    )
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as pool:
+        for job in as_completed([pool.submit(measure.run, config) for config in configs]):
+            job.result()
+
+
+def table(found: dict[str, list[dict[str, np.ndarray]]], store: FaceStore, runs: Path) -> pd.DataFrame:
+    """One row a variant. Errors of a sample are means over the seeds; intervals are bootstrapped over subjects."""
+    by_sample = store.table.set_index("sample")
+    samples = found[BASELINE][0]["samples"]
+    subjects = by_sample.loc[samples, "subject"].to_numpy()
+    constant = mean_shape_errors(store, samples, runs)
+    errors = {name: np.mean([seed["nme"] for seed in seeds], axis=0) for name, seeds in found.items()}  # (7, H)
+    rows = [{"variant": "mean_shape", **scores(constant, subjects, constant, errors[BASELINE][-1])}]
+    for name, seeds in found.items():
+        views = dict(zip(SUBSETS_NAMES, errors[name].mean(axis=1)))
+        rows.append(
+            {"variant": name}
+            | scores(errors[name][-1], subjects, constant, errors[BASELINE][-1])
+            | {"inner_nme": np.mean([seed["inner_nme"][-1] for seed in seeds])}
+            | {"seeds_range": np.ptp([seed["nme"][-1].mean() for seed in seeds])}
+            | {f"nme_views_{name}": value for name, value in views.items() if name != "012"}
+            | {"gain_over_best_view": 1 - views["012"] / min(views["0"], views["1"], views["2"])}
+            | {"spread_believed": np.mean([rms(seed["distance"]) / rms(seed["predicted"]) for seed in seeds])}
+            | {
+                "million_parameters": float(seeds[0]["parameters"]) / 1e6,
+                "million_multiply_adds": float(seeds[0]["multiply_adds"]) / 1e6,
+                "samples_per_s": np.median([seed["samples_per_s"] for seed in seeds]),
+                "memory_mib": max(float(seed["memory"]) for seed in seeds) / 2**20,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+SUBSETS_NAMES = ["".join(str(view) for view in range(3) if subset[view]) for subset in SUBSETS]
+
+
+def mean_shape_errors(store: FaceStore, samples: np.ndarray, runs: Path) -> np.ndarray:
+    """NME of the training samples' mean shape on the held-out `samples`."""
+    held_out = store.table["sample"].isin(samples).to_numpy()
+    mean = store.points3d[store.known & ~held_out].mean(axis=0)
+    row = pd.Series(np.arange(len(store.table)), index=store.table["sample"]).loc[samples]
+    truth = store.points3d[row]
+    return score.nme(np.broadcast_to(mean, truth.shape), truth)
+
+
+def scores(errors: np.ndarray, subjects: np.ndarray, constant: np.ndarray, baseline: np.ndarray) -> dict[str, float]:
+    """NME with its interval, AUC, failures, and the paired comparisons to the baseline and to the mean shape."""
+    nme = compare.interval(errors, subjects)
+    paired, to_constant = compare.paired(errors, baseline, subjects), compare.paired(errors, constant, subjects)
+    return {
+        "nme": nme.mean,
+        "nme_low": nme.low,
+        "nme_high": nme.high,
+        "auc": score.auc(errors),
+        "failure_rate": score.failure_rate(errors),
+        "to_baseline": paired.ratio,
+        "to_baseline_low": paired.ratio_low,
+        "to_baseline_high": paired.ratio_high,
+        "difference": paired.difference,
+        "difference_low": paired.low,
+        "difference_high": paired.high,
+        "to_mean_shape": to_constant.ratio,
+        "to_mean_shape_high": to_constant.ratio_high,
+    }
+
+
+def rms(values: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(values))))
+
+
+def draw(results: pd.DataFrame, found: dict[str, list[dict[str, np.ndarray]]], folder: Path) -> None:
+    """networks.png and networks_spread.png."""
+    trained = results[results["variant"] != "mean_shape"]
+    bars = charts.intervals(
+        trained["variant"].tolist(),
+        trained["nme"].tolist(),
+        trained["nme_low"].tolist(),
+        trained["nme_high"].tolist(),
+        "NME of held-out subjects with 95 % interval (dashed: the mean shape)",
+        results["nme"].iloc[0],
+    )
+    spreads = {name: (seeds[0]["predicted"].ravel(), seeds[0]["distance"].ravel()) for name, seeds in found.items()}
+    for figure, name in ((bars, "networks.png"), (charts.reliability(spreads), "networks_spread.png")):
+        with atomic(folder / name) as temporary:
+            figure.savefig(temporary, dpi=120)

@@ -1,0 +1,129 @@
+"""How three views become one: a fusion takes the pictures and hands features to the head.
+
+forward(pixels (B, 3, RGB, S, S) in 0..1, present (B, 3) bool) -> Features. What a missing view's picture would have given
+is replaced by learned values, so it says nothing but that it is missing. Attributes: `width` D of the vectors, `channels`
+of the levels, `finds_points` whether it looks for 2D landmarks. A new fusion is a class like these, and a name at the end.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from kpl import backbones
+from kpl.landmarks import COUNT
+from kpl.networks.encoders import SHARES, Encoders, sides_alike, together
+from kpl.networks.maps import VIEWS, normalised, spatial_softmax
+
+SHALLOW = 8  # channels of a view's shallow layers: they work at full size, where channels are dear
+
+
+class Features(NamedTuple):
+    """What a fusion hands to the head, which answers A times; the answers are averaged over the present views.
+
+    vectors: (B, A, D), A is 1, or 3 where each view answers for itself; levels: feature maps (B, 3 or 1, C, H, W), coarse
+    last, [] if not asked for; points: (B, 3, 212) normalised 2D landmarks or None; maps: (B, 3, 106, H, W) logits or None;
+    present: (B, 3) bool.
+    """
+
+    vectors: Tensor
+    levels: list[Tensor]
+    points: Tensor | None
+    maps: Tensor | None
+    present: Tensor
+
+
+class Average(nn.Module):
+    """Each view alone, from the last level, as in the official baseline; the three answers are averaged."""
+
+    finds_points = False
+
+    def __init__(self, backbone: str, image_size: int, share: str, pretrained: bool, with_levels: bool) -> None:
+        super().__init__()
+        self.encoders = Encoders(backbone, image_size, share, pretrained, with_maps=False, with_levels=with_levels)
+        self.channels = self.encoders.channels
+        self.width = self.channels[-1]
+
+    def forward(self, pixels: Tensor, present: Tensor) -> Features:
+        seen = self.encoders(pixels)
+        return Features(seen.means[-1], seen.levels, None, None, present)
+
+
+class Late(nn.Module):
+    """The views' vectors side by side, from several feature levels, and their 2D landmarks (structure 1 of the
+    third-placed team)."""
+
+    finds_points = True
+
+    def __init__(self, backbone: str, image_size: int, share: str, pretrained: bool, with_levels: bool) -> None:
+        super().__init__()
+        self.encoders = Encoders(backbone, image_size, share, pretrained, with_maps=True, with_levels=with_levels)
+        self.channels = self.encoders.channels
+        view_width = sum(self.channels) + COUNT * 2
+        self.missing = nn.Parameter(torch.zeros(VIEWS, view_width))
+        self.width = VIEWS * view_width
+
+    def forward(self, pixels: Tensor, present: Tensor) -> Features:
+        seen = self.encoders(pixels)
+        points = normalised(spatial_softmax(seen.maps)).flatten(2)  # (B, 3, 212)
+        vectors = torch.cat([*seen.means, points], dim=2)  # (B, 3, D)
+        vectors = torch.where(present[..., None], vectors, self.missing).flatten(1)[:, None]  # (B, 1, 3 D)
+        return Features(vectors, seen.levels, points, seen.maps, present)
+
+
+class Early(nn.Module):
+    """Parallel shallow layers for each view, merged by a 1 x 1 convolution, and one trunk for all (structure 2 of the
+    third-placed team). Mirrored sides stay mirrored, so that what is merged lies about one over the other."""
+
+    finds_points = False
+
+    def __init__(self, backbone: str, image_size: int, share: str, pretrained: bool, with_levels: bool) -> None:
+        super().__init__()
+        self.share, self.with_levels = share, with_levels
+        self.shallow = nn.ModuleList(nn.Sequential(*conv(3, SHALLOW), *conv(SHALLOW, SHALLOW)) for _ in SHARES[share])
+        self.missing = nn.Parameter(torch.zeros(VIEWS, SHALLOW, 1, 1))
+        self.merge = nn.Sequential(*conv(VIEWS * SHALLOW, VIEWS * SHALLOW, kernel=1))
+        self.trunk = backbones.create(backbone, image_size, pretrained, channels=VIEWS * SHALLOW)
+        self.channels = self.trunk.channels
+        self.width = sum(self.channels)
+
+    def forward(self, pixels: Tensor, present: Tensor) -> Features:
+        pixels = sides_alike(self.trunk.standardised(pixels), self.share)
+        parts = [layers(pixels[:, group].flatten(0, 1)) for layers, group in zip(self.shallow, SHARES[self.share])]
+        seen = torch.where(present[..., None, None, None], together(parts, self.share), self.missing)  # (B, 3, 8, S, S)
+        return trunk_features(self.trunk(self.merge(seen.flatten(1, 2))), present, self.with_levels)
+
+
+class Channels9(nn.Module):
+    """The three pictures as one of nine channels. `share` means nothing here."""
+
+    finds_points = False
+
+    def __init__(self, backbone: str, image_size: int, share: str, pretrained: bool, with_levels: bool) -> None:
+        super().__init__()
+        self.with_levels = with_levels
+        self.missing = nn.Parameter(torch.zeros(VIEWS, 3, 1, 1))
+        self.trunk = backbones.create(backbone, image_size, pretrained, channels=VIEWS * 3)
+        self.channels = self.trunk.channels
+        self.width = sum(self.channels)
+
+    def forward(self, pixels: Tensor, present: Tensor) -> Features:
+        pixels = torch.where(present[..., None, None, None], self.trunk.standardised(pixels), self.missing)
+        return trunk_features(self.trunk(pixels.flatten(1, 2)), present, self.with_levels)
+
+
+def trunk_features(levels: list[Tensor], present: Tensor, with_levels: bool) -> Features:
+    """Of one trunk's levels, each (B, C, H, W): their means side by side."""
+    vectors = torch.cat([level.mean(dim=(2, 3)) for level in levels], dim=1)[:, None]  # (B, 1, D)
+    return Features(vectors, [level[:, None] for level in levels] if with_levels else [], None, None, present)
+
+
+def conv(channels_in: int, channels_out: int, kernel: int = 3) -> list[nn.Module]:
+    return [
+        nn.Conv2d(channels_in, channels_out, kernel, padding=kernel // 2, bias=False),
+        nn.BatchNorm2d(channels_out),
+        nn.ReLU(),
+    ]
+
+
+FUSIONS = {"average": Average, "late": Late, "early": Early, "channels9": Channels9}

@@ -21,8 +21,12 @@ class Preprocess:
     """01_preprocess."""
 
     captures: str  # folder of captures, in either layout
-    recipe: str  # how faces are found and cropped
-    faces: str  # output folder; "" is output/faces/<recipe>
+    recipe: str  # how faces are found and cut: kpl.recipes.RECIPES
+    size: int  # the crops' side in pixels; 0 is the recipe's own
+    turn: int  # degrees clockwise that make the pictures upright; -1 is found from them
+    side: str  # kpl.orientation.SIDES
+    weights: str  # RetinaFace's file of weights; "" is torch's cache or a download
+    faces: str  # output folder; "" is output/faces/<recipe>, with _<size> where the size is not the recipe's own
     jobs: int  # processes; 0 is one a core
 
 

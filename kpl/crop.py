@@ -1,10 +1,10 @@
-"""From a lying picture to an upright square face.
+"""Where a face lies and how it is cut: turns, squares, similarities. Nothing here reads a file or looks for a face.
 
 Coordinates are continuous: a picture of W x H pixels covers [0, W] x [0, H], x to the right, y down, and the centre
-of pixel (column, row) is (column + 0.5, row + 0.5). Crop units are 0..1 over the crop's side.
+of pixel (column, row) is (column + 0.5, row + 0.5). Crop units are 0..1 over the crop's side. Maps between frames are
+affine matrices (2, 3) that `moved` applies.
 """
 
-import os
 from dataclasses import dataclass
 
 import cv2
@@ -12,13 +12,36 @@ import numpy as np
 
 from kpl.errors import BadInput
 
-# Where the square lies on CenterFace's box: its side over the box's longer side, and its centre's shift from the
-# box's centre in sides. Measured on 630 studio pictures: the box reaches up to the hair, and in side views it leaves
-# out the rear of the near cheek. The smallest square around the landmarks is 0.82, 0.85, 0.82 (+- 0.04) of the
-# longer side, and its centre strays by 0.03; this one is larger by a margin of twice that on either side.
+# Where the square lies on a detector's box: its side over the box's longer side, and its centre's shift from the
+# box's centre in sides. Measured with CenterFace on 630 studio pictures: the box reaches up to the hair, and in side
+# views it leaves out the rear of the near cheek. The smallest square around the landmarks is 0.82, 0.85, 0.82 (+- 0.04)
+# of the longer side, and its centre strays by 0.03; this one is larger by a margin of twice that on either side.
+# RetinaFace learned from the same boxes (WIDER FACE).
 SIDE = (0.92, 0.96, 0.92)  # views 0, 1, 2
 SHIFT_X = (-0.026, 0.0, 0.026)
 SHIFT_Y = 0.123
+
+# Where an aligned crop has the five points of each view, in crop units: their means over 450 studio pictures, with the
+# smallest square around the landmarks in the middle, 1 / 1.16 of the side. View 2 mirrors view 0.
+TEMPLATE = np.array(
+    [
+        [[0.582, 0.244], [0.851, 0.235], [0.850, 0.459], [0.594, 0.647], [0.803, 0.647]],
+        [[0.315, 0.246], [0.685, 0.246], [0.500, 0.453], [0.349, 0.626], [0.651, 0.626]],
+        [[0.149, 0.235], [0.418, 0.244], [0.150, 0.459], [0.197, 0.647], [0.406, 0.647]],
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What makes a stored picture upright: quarter turns clockwise, then, if mirrored, left and right exchanged."""
+
+    quarters: int = 1
+    mirrored: bool = False
+
+
+LYING = Turn()  # the competition's cameras were mounted on their side
+AS_IT_IS = Turn(0)
 
 
 @dataclass(frozen=True)
@@ -35,46 +58,67 @@ class Square:
         return np.array([self.x, self.y, self.x + self.side, self.y + self.side], dtype=np.float64)
 
 
-def read_upright(path: str | None) -> np.ndarray | None:
-    """A lying picture file as upright (H, W, 3) uint8 RGB; None if it is missing or does not decode."""
-    if path is None or not os.path.isfile(path):
-        return None
-    data = np.fromfile(path, np.uint8)
-    try:  # stored pixels, whatever a camera's tag says of their turn: points and boxes are given in them
-        picture = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION) if data.size else None
-    except cv2.error:
-        return None
-    return None if picture is None else upright(picture)
+def upright(picture: np.ndarray, turn: Turn = LYING) -> np.ndarray:
+    """A stored picture (H, W, ...) turned upright."""
+    turned = np.rot90(picture, -turn.quarters)
+    return np.ascontiguousarray(turned[:, ::-1] if turn.mirrored else turned)
 
 
-def upright(picture: np.ndarray) -> np.ndarray:
-    """Turn a lying picture (H, W, ...) by 90 degrees clockwise, to (W, H, ...)."""
-    return np.ascontiguousarray(np.rot90(picture, -1))
-
-
-def lying(picture: np.ndarray) -> np.ndarray:
+def lying(picture: np.ndarray, turn: Turn = LYING) -> np.ndarray:
     """Undo `upright`."""
-    return np.ascontiguousarray(np.rot90(picture))
+    return np.ascontiguousarray(np.rot90(picture[:, ::-1] if turn.mirrored else picture, turn.quarters))
 
 
-def upright_points(points: np.ndarray, width: float) -> np.ndarray:
-    """Points (..., 2) of a lying picture, in the upright one, which is `width` wide."""
-    return np.stack([width - points[..., 1], points[..., 0]], -1)
+def upright_size(width: float, height: float, turn: Turn = LYING) -> tuple[float, float]:
+    """Width and height of the upright picture of a stored one."""
+    return (height, width) if turn.quarters % 2 else (width, height)
 
 
-def lying_points(points: np.ndarray, width: float) -> np.ndarray:
-    """Undo `upright_points`."""
-    return np.stack([points[..., 1], width - points[..., 0]], -1)
+def to_upright(width: float, height: float, turn: Turn = LYING) -> np.ndarray:
+    """The map (2, 3) from a stored picture of this size into the upright one."""
+    matrix = {
+        0: [[1, 0, 0], [0, 1, 0]],
+        1: [[0, -1, height], [1, 0, 0]],
+        2: [[-1, 0, width], [0, -1, height]],
+        3: [[0, 1, 0], [-1, 0, width]],
+    }[turn.quarters % 4]
+    mirror = [[-1, 0, upright_size(width, height, turn)[0]], [0, 1, 0]]
+    return joined(mirror, matrix) if turn.mirrored else np.array(matrix, dtype=np.float64)
 
 
-def upright_boxes(boxes: np.ndarray, width: float) -> np.ndarray:
-    """Boxes (..., 4), x1 y1 x2 y2, of a lying picture, in the upright one, which is `width` wide."""
-    return np.stack([width - boxes[..., 3], boxes[..., 0], width - boxes[..., 1], boxes[..., 2]], -1)
+def moved(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Points (..., 2) mapped by a matrix (2, 3)."""
+    matrix = np.asarray(matrix, dtype=np.float64)
+    return points @ matrix[:, :2].T + matrix[:, 2]
 
 
-def lying_boxes(boxes: np.ndarray, width: float) -> np.ndarray:
-    """Undo `upright_boxes`."""
-    return np.stack([boxes[..., 1], width - boxes[..., 2], boxes[..., 3], width - boxes[..., 0]], -1)
+def moved_box(matrix: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """A box (4,) x1 y1 x2 y2 mapped by a matrix that keeps its sides horizontal and vertical."""
+    corners = moved(matrix, np.asarray(box, dtype=np.float64).reshape(2, 2))
+    return np.concatenate([corners.min(0), corners.max(0)])
+
+
+def joined(second: np.ndarray, first: np.ndarray) -> np.ndarray:
+    """The map that does `first`, then `second`."""
+    second, first = (np.vstack([matrix, [0, 0, 1]]) for matrix in (second, first))
+    return (second @ first)[:2]
+
+
+def inverse(matrix: np.ndarray) -> np.ndarray:
+    """The map that undoes `matrix`."""
+    return np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))[:2]
+
+
+def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """The turn, scale and shift (2, 3) that bring points (K, 2) closest to others in the least squares.
+
+    The closed form in complex numbers: S. Umeyama, "Least-squares estimation of transformation parameters between two
+    point patterns", 1991, in the plane and without mirroring.
+    """
+    a, b = (points[:, 0] + 1j * points[:, 1] for points in (source, target))
+    factor = np.vdot(a - a.mean(), b - b.mean()) / max(np.vdot(a - a.mean(), a - a.mean()).real, 1e-12)
+    shift = b.mean() - factor * a.mean()
+    return np.array([[factor.real, -factor.imag, shift.real], [factor.imag, factor.real, shift.imag]])
 
 
 def square_around(box: np.ndarray, view: int) -> Square:
@@ -89,6 +133,13 @@ def square_at(x: float, y: float, side: float) -> Square:
     return Square(round(x - whole / 2), round(y - whole / 2), whole)
 
 
+def square_of_points(points: np.ndarray) -> np.ndarray:
+    """The smallest squares (..., 4), x1 y1 x2 y2, that hold points (..., K, 2), about their bounding box's centre."""
+    low, high = points.min(-2), points.max(-2)
+    half = (high - low).max(-1, keepdims=True) / 2
+    return np.concatenate([(low + high) / 2 - half, (low + high) / 2 + half], -1)
+
+
 def likely_squares(found: np.ndarray, square: np.ndarray, frame: np.ndarray) -> np.ndarray:
     """Where faces should be that were not found: (N, 3, 3) int64 x, y, side.
 
@@ -98,10 +149,7 @@ def likely_squares(found: np.ndarray, square: np.ndarray, frame: np.ndarray) -> 
     if no face was found at all.
     """
     if not found.any():
-        raise BadInput(
-            "no face was found in any picture: they must lie on their side, so that turning them by 90"
-            " degrees clockwise makes them upright."
-        )
+        raise BadInput("no face was found in any picture: look at them, and give their turn in the parameter 'turn'.")
     parts = np.full(square.shape, np.nan)
     width, height = frame[found].T
     x, y, side = square[found].T
@@ -117,29 +165,33 @@ def likely_squares(found: np.ndarray, square: np.ndarray, frame: np.ndarray) -> 
     return np.concatenate([corner, side[..., None]], -1).round().astype(np.int64)
 
 
-def square_of_points(points: np.ndarray) -> np.ndarray:
-    """The smallest squares (..., 4), x1 y1 x2 y2, that hold points (..., K, 2), about their bounding box's centre."""
-    low, high = points.min(-2), points.max(-2)
-    half = (high - low).max(-1, keepdims=True) / 2
-    return np.concatenate([(low + high) / 2 - half, (low + high) / 2 + half], -1)
+def square_to_crop(square: Square) -> np.ndarray:
+    """The map (2, 3) from upright pixels into the crop units of a square."""
+    return np.array([[1, 0, -square.x], [0, 1, -square.y]], dtype=np.float64) / square.side
 
 
 def crop(picture: np.ndarray, square: Square, size: int) -> np.ndarray:
-    """Cut a square out of an upright picture (H, W, 3) uint8 and scale it to (size, size, 3); outside is black."""
+    """Cut a square out of a picture (H, W, 3) uint8 and scale it to (size, size, 3); outside is black."""
     height, width = picture.shape[:2]
     left, right = (int(np.clip(x, 0, width)) for x in (square.x, square.x + square.side))
     top, bottom = (int(np.clip(y, 0, height)) for y in (square.y, square.y + square.side))
     whole = np.zeros((square.side, square.side, *picture.shape[2:]), picture.dtype)
     whole[top - square.y : bottom - square.y, left - square.x : right - square.x] = picture[top:bottom, left:right]
+    if square.side == size:
+        return whole
     # Shrinking must average all pixels, or fine structure turns into noise; enlarging must not show steps.
     return cv2.resize(whole, (size, size), interpolation=cv2.INTER_AREA if square.side > size else cv2.INTER_CUBIC)
 
 
-def to_crop(points: np.ndarray, square: Square) -> np.ndarray:
-    """Points (..., 2) in upright pixels, in crop units."""
-    return (points - [square.x, square.y]) / square.side
-
-
-def from_crop(points: np.ndarray, square: Square) -> np.ndarray:
-    """Undo `to_crop`."""
-    return points * square.side + [square.x, square.y]
+def warp(picture: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
+    """Cut along a similarity (2, 3) from the picture's pixels into crop units: (size, size, 3) uint8, outside is black."""
+    matrix = np.asarray(matrix, dtype=np.float64) * size
+    scale = np.sqrt(abs(np.linalg.det(matrix[:, :2])))
+    if scale < 1:  # average all pixels first, as `crop` does
+        height, width = picture.shape[:2]
+        small = max(1, round(width * scale)), max(1, round(height * scale))
+        matrix = joined(matrix, [[width / small[0], 0, 0], [0, height / small[1], 0]])
+        picture = cv2.resize(picture, small, interpolation=cv2.INTER_AREA)
+    centres = matrix.copy()  # OpenCV counts from the centre of the first pixel
+    centres[:, 2] += matrix[:, :2] @ [0.5, 0.5] - 0.5
+    return cv2.warpAffine(picture, centres, (size, size), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT)

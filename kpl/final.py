@@ -7,7 +7,7 @@ import numpy as np
 
 from kpl import stack
 from kpl.errors import BadInput
-from kpl.faces import VIEWS, FaceStore
+from kpl.faces import FaceStore
 from kpl.oof import OofStore
 from kpl.inference import predict_network
 
@@ -27,14 +27,14 @@ def shapes_to_submit(
     if choice not in stack.LAYERS or choice not in layers.names or not np.array_equal(layers.samples, store.samples):
         raise BadInput("the second layers do not belong to this out-of-fold store: run 04_stack again.")
     if is_training_store(faces, store):
-        rows = np.flatnonzero(~faces.known)
+        rows = np.flatnonzero(~faces.has_truth)
         answers = layers.test_points[list(layers.names).index(choice)]
         points = _in_order(faces.table["sample"].iloc[rows], layers.test_samples, answers)
     else:
         rows = np.arange(len(faces.table))
         new_points = np.stack([predict_network(runs, name, faces) for name in store.networks])
         points = stack.refit(stack.LAYERS[choice], store, new_points, seed)
-    unseen = (faces.table[[f"status{view}" for view in VIEWS]].iloc[rows] == "missing").all(axis=1).to_numpy()
+    unseen = ~faces.seen[rows].any(axis=1)
     for sample in faces.table["sample"].iloc[rows][unseen]:
         log.warning("%s has no usable picture: it gets the mean shape.", sample)
     return rows, np.where(unseen[:, None, None], store.truth.mean(axis=0), points)

@@ -129,7 +129,7 @@ def run_all(options: argparse.Namespace) -> None:
     gpus = gpu_count()
     cores = os.cpu_count() or 1
     jobs = options.jobs or gpus or cores
-    faces, runs, oof, stack = (str(output / name) for name in ("faces/centerface_256", "runs", "oof", "stack"))
+    faces, runs, oof, stack = (str(output / name) for name in ("faces/centerface256", "runs", "oof", "stack"))
 
     data = options.data.resolve() if options.data else STUDIO
     if options.data is None:

@@ -42,6 +42,6 @@ def tiny_captures(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_faces(tiny_captures, tmp_path_factory) -> Path:
     """The store of `tiny_captures`' faces, 96 pixels. Not to be written to."""
-    folder = tmp_path_factory.mktemp("faces") / "centerface_96"
-    faces.build(tiny_captures, folder, "centerface_96", jobs=1)
+    folder = tmp_path_factory.mktemp("faces") / "centerface256_96"
+    faces.build(tiny_captures, folder, size=96, jobs=1)
     return folder

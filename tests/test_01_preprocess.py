@@ -28,9 +28,7 @@ def run(folder: Path, working_directory: Path, **parameters: object) -> str:
 
 
 def test_a_studio_data_set(tiny_captures, tmp_path):
-    text = run(
-        tmp_path, NOTEBOOKS.parent, captures=str(tiny_captures), recipe="centerface_48", faces=str(tmp_path / "faces")
-    )
+    text = run(tmp_path, NOTEBOOKS.parent, captures=str(tiny_captures), size=48, faces=str(tmp_path / "faces"))
     store = faces.load(tmp_path / "faces")
     count = len(list(tiny_captures.rglob("t.jpg"))) // 3
     assert store.crops.shape == (count, 3, 48, 48, 3)
@@ -48,7 +46,7 @@ def test_photographs_without_truth_from_the_folder_of_the_notebooks(tmp_path):
         tmp_path,
         NOTEBOOKS,
         captures=str(tmp_path / "mine"),
-        recipe="centerface_48",
+        size=48,
         faces=str(tmp_path / "faces"),
         jobs=1,
     )
@@ -63,7 +61,10 @@ def test_photographs_without_truth_from_the_folder_of_the_notebooks(tmp_path):
 @pytest.mark.parametrize(
     "parameters, message",
     [
-        ({"detector": "centerface"}, "unknown parameter 'detector': the known ones are captures, recipe, faces, jobs"),
+        (
+            {"detector": "centerface"},
+            "unknown parameter 'detector': the known ones are captures, recipe, size, faces, jobs",
+        ),
         ({"captures": "/nowhere"}, "/nowhere is not a folder"),
     ],
 )

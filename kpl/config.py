@@ -76,6 +76,7 @@ class Oof:
     faces: str
     runs: str
     oof: str  # output folder
+    copies: bool  # whether networks are asked about mirrored pictures (and with a view covered) too
 
 
 @dataclass(frozen=True)

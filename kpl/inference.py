@@ -14,12 +14,12 @@ from kpl.faces import FaceStore
 from kpl.files import read_json, read_npz, write_npz
 from kpl.landmarks import COUNT, MIRROR
 from kpl.networks import FaceNetwork
-from kpl.views import SIDES_EXCHANGED, Views
+from kpl.views import Views
 
 
 def mirror_views(views: Tensor) -> Tensor:
     """(B, 3, S, S, 3) as if taken in a mirror: pictures flipped, views 0 and 2 exchanged."""
-    return views[:, SIDES_EXCHANGED].flip(3)
+    return views[:, [2, 1, 0]].flip(3)
 
 
 def mirror_shape(points: Tensor) -> Tensor:

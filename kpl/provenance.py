@@ -18,7 +18,7 @@ SENTENCES = {
 
 def of(store: FaceStore, folds_file: Path) -> dict[str, Any]:
     """The store's fingerprint and recipe's name, and checksums of its truth (by sample name) and of the file of folds."""
-    known = np.flatnonzero(store.known)
+    known = np.flatnonzero(np.isfinite(store.points3d).all(axis=(1, 2)))  # whether or not its pictures can be used
     names = store.table["sample"].to_numpy(dtype=str)[known]
     order = np.argsort(names)
     truth = np.asarray(store.points3d, dtype=np.float64)[known][order]

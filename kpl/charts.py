@@ -100,6 +100,18 @@ def region_bars(errors: Mapping[str, np.ndarray]) -> Figure:
     return figure
 
 
+def group_bars(table: pd.DataFrame) -> Figure:
+    """One bar with its interval for each row: columns group, error, low, high."""
+    figure, axis = plt.subplots(figsize=(5, 0.7 + 0.32 * len(table)), layout="constrained")
+    place = np.arange(len(table))[::-1]
+    spans = [table["error"] - table["low"], table["high"] - table["error"]]
+    axis.barh(place, table["error"], xerr=spans, color="#f0a858", error_kw={"elinewidth": 1, "capsize": 2}, height=0.65)
+    axis.set_yticks(place, table["group"])
+    axis.set_xlim(0, None)
+    axis.grid(axis="x", alpha=0.3)
+    return figure
+
+
 def correlations(names: Sequence[str], matrix: np.ndarray) -> Figure:
     """A matrix (K, K) of correlations, with its numbers."""
     size = 1.8 + 0.75 * len(names)
@@ -197,7 +209,9 @@ def found_face(crops: np.ndarray, points: np.ndarray, shape: np.ndarray, spread:
     for i, (side_name, azimuth) in enumerate(_SIDES.items()):
         axis = figure.add_subplot(2, 3, 4 + i, projection="3d")
         draw_shape(axis, shape, PREDICTION)
-        dots = axis.scatter(x, -z, y, c=spread, s=4 + 2000 * spread**2, cmap="Reds", vmin=0, edgecolors="0.5", linewidths=0.2)
+        dots = axis.scatter(
+            x, -z, y, c=spread, s=4 + 2000 * spread**2, cmap="Reds", vmin=0, edgecolors="0.5", linewidths=0.2
+        )
         axis.view_init(elev=0, azim=azimuth)
         axis.set_title(side_name, fontsize=8, pad=0)
     figure.colorbar(dots, ax=figure.axes, label="spread (the eyes are about 0.75 apart)", shrink=0.5, location="bottom")

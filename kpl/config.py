@@ -99,6 +99,7 @@ class Submit:
     truth: str  # folder or pickle with the test samples' truth, read for the score only; "" is none
     submission: str  # output file
     results: str  # output file
+    report: str  # output file; "" is report.html beside the results
     seed: int
 
 

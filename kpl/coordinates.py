@@ -16,7 +16,9 @@ def errors(pred: np.ndarray, gt: np.ndarray) -> np.ndarray:
     return (np.abs(score.align(pred, gt) - gt) / eye_distance).reshape(len(gt), COUNT * len(AXES))
 
 
-def side_by_side(a: np.ndarray, b: np.ndarray, gt: np.ndarray, subjects: np.ndarray, names: tuple[str, str], seed: int = 0):
+def side_by_side(
+    a: np.ndarray, b: np.ndarray, gt: np.ndarray, subjects: np.ndarray, names: tuple[str, str], seed: int = 0
+):
     """For each coordinate, which of two methods' predictions (N, 106, 3) is better, and by how much: 318 rows.
 
     Columns: landmark, name, axis; each method's mean error in eye distances, called by its name; gain, the first's minus

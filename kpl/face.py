@@ -40,7 +40,7 @@ def predict(left, middle, right, weights: str | Path = "released") -> Face:
     """
     networks = ensemble.load(weights)
     read = [_pixels(picture, view) for picture, view in zip((left, middle, right), VIEWS)]
-    turn = upright_turn([picture for picture in read if picture is not None])
+    turn = upright_turn(read)
     recipe = recipes.get(networks.card["recipe"], networks.card["crop_size"])
     cuts = [None if picture is None else cut_face(picture, view, recipe, turn) for view, picture in enumerate(read)]
     _refuse_too_few(cuts)
@@ -56,10 +56,14 @@ def predict(left, middle, right, weights: str | Path = "released") -> Face:
     return Face(landmarks, spread, points2d, crops, crop_points, 90 * turn.quarters)
 
 
-def upright_turn(read: list[np.ndarray]) -> Turn:
-    """The turn in which most of the pictures (H, W, 3) show an upright face, the surest if several do; 0 without a face."""
-    merits = [sum(_merit(picture, Turn(quarters)) for picture in read) for quarters in range(4)]
-    return Turn(int(np.argmax(merits)))
+def upright_turn(read: list[np.ndarray | None]) -> Turn:
+    """The turn in which the middle picture (H, W, 3) shows an upright face most surely; the others are asked only if it
+    shows none, since each costs four looks. No turn without a face."""
+    for picture in (read[1], read[0], read[2]):
+        merits = [0.0 if picture is None else _merit(picture, Turn(quarters)) for quarters in range(4)]
+        if max(merits) > 0:
+            return Turn(int(np.argmax(merits)))
+    return Turn(0)
 
 
 def _merit(picture: np.ndarray, turn: Turn) -> float:

@@ -15,9 +15,13 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m kpl.predict", description=__doc__.split("\n\n")[1])
     for view, nose in (("left", "the nose points to the right"), ("middle", "frontal"), ("right", "to the left")):
         parser.add_argument(view, type=Path, help=f"picture taken from the {view}: {nose}")
-    parser.add_argument("--out", type=Path, metavar="JSON", help="file for landmarks, spread and points in the pictures")
+    parser.add_argument(
+        "--out", type=Path, metavar="JSON", help="file for landmarks, spread and points in the pictures"
+    )
     parser.add_argument("--picture", type=Path, metavar="PNG", help="file for a drawing")
-    parser.add_argument("--weights", default="released", metavar="FOLDER", help="of kpl.release; default: the package's")
+    parser.add_argument(
+        "--weights", default="released", metavar="FOLDER", help="of kpl.release; default: the package's"
+    )
     options = parser.parse_args(arguments)
 
     from kpl import ensemble, face

@@ -71,7 +71,9 @@ def make(
         _halve(run / "weights.safetensors", out / name)
     size = sum((out / name).stat().st_size for name in names)
     if size > LARGEST:
-        raise BadInput(f"the weights take {size / 1e6:.1f} MB: release fewer or smaller networks, {LARGEST / 1e6:.0f} MB at most.")
+        raise BadInput(
+            f"the weights take {size / 1e6:.1f} MB: release fewer or smaller networks, {LARGEST / 1e6:.0f} MB at most."
+        )
     card = {
         "networks": [_entry(*parts, out) for parts in zip(runs, names, configs)],
         "bytes": size,

@@ -116,13 +116,18 @@ def _result(results: pd.DataFrame, scored: Scored, choice: dict) -> str:
         "AUC up to 0.1": f"{score.auc(nme):.3f}",
         "failures": f"{score.failure_rate(nme):.1f} %",
     }
-    columns = {"name": "method", "split": "on", "nme": "NME", "nme_low": "low", "nme_high": "high",
+    columns = {"name": "method", "nme": "NME", "nme_low": "low", "nme_high": "high",
                "inner_nme": "inner NME", "auc": "AUC", "failure_rate": "failures %"}  # fmt: skip
-    table = results.rename(columns=columns).replace({"oof": "out of fold", "test": "test subjects"})
+    tables = "".join(
+        f"<h3>{title}</h3>"
+        + report.table(results[results["split"] == split].drop(columns="split").rename(columns=columns))
+        for split, title in (("test", "Test subjects"), ("oof", "Out of fold"))
+        if (results["split"] == split).any()
+    )
     return (
         report.numbers(figures)
         + report.paragraph(choice["reason"])
-        + report.table(table)
+        + tables
         + report.paragraph(
             "NME: mean landmark distance after the official alignment, in eye distances. Low and high bound 95 % of a "
             "bootstrap over subjects. mean_shape looks at no picture; final is what was submitted.",

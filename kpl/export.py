@@ -46,7 +46,9 @@ class Together(nn.Module):
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m kpl.export", description=__doc__.split("\n\n")[0])
     parser.add_argument("--out", type=Path, required=True, metavar="ONNX")
-    parser.add_argument("--weights", default="released", metavar="FOLDER", help="of kpl.release; default: the package's")
+    parser.add_argument(
+        "--weights", default="released", metavar="FOLDER", help="of kpl.release; default: the package's"
+    )
     options = parser.parse_args(arguments)
     try:
         found = export(ensemble.load(options.weights), options.out)

@@ -39,7 +39,7 @@ def untrained(config: TrainFold, store: FaceStore, rows: np.ndarray, pretrained:
     return network
 
 
-def trained(folder: Path, config: dict[str, Any]) -> FaceNetwork:
+def trained(folder: Path, config: dict[str, Any], file: str = "weights.safetensors") -> FaceNetwork:
     """The trained network of a run folder and its saved config, on the GPU if there is one."""
     unknown_shape = torch.zeros(COUNT, 3)  # the weights bring the real one
     network = FaceNetwork(
@@ -52,5 +52,5 @@ def trained(folder: Path, config: dict[str, Any]) -> FaceNetwork:
         unknown_shape,
         unknown_shape,
     )
-    backbones.load_weights(network, str(folder / "weights.safetensors"))
+    backbones.load_weights(network, str(folder / file))
     return network.to("cuda" if torch.cuda.is_available() else "cpu")

@@ -104,6 +104,18 @@ def region_bars(errors: Mapping[str, np.ndarray]) -> Figure:
     return figure
 
 
+def group_bars(table: pd.DataFrame) -> Figure:
+    """One bar with its interval for each row: columns group, error, low, high."""
+    figure, axis = plt.subplots(figsize=(5, 0.7 + 0.32 * len(table)), layout="constrained")
+    place = np.arange(len(table))[::-1]
+    spans = [table["error"] - table["low"], table["high"] - table["error"]]
+    axis.barh(place, table["error"], xerr=spans, color="#f0a858", error_kw={"elinewidth": 1, "capsize": 2}, height=0.65)
+    axis.set_yticks(place, table["group"])
+    axis.set_xlim(0, None)
+    axis.grid(axis="x", alpha=0.3)
+    return figure
+
+
 def correlations(names: Sequence[str], matrix: np.ndarray) -> Figure:
     """A matrix (K, K) of correlations, with its numbers."""
     size = 1.8 + 0.75 * len(names)
@@ -141,6 +153,23 @@ def face_map(values: np.ndarray, shape: np.ndarray, label: str) -> Figure:
     return figure
 
 
+def coordinate_maps(values: np.ndarray, shape: np.ndarray, label: str) -> Figure:
+    """A value for each coordinate (106, 3) as colours on a face (106, 3): one face for x, y and z each; zero is white."""
+    figure, axes = plt.subplots(1, 3, figsize=(9, 3.6), layout="constrained")
+    limit = np.abs(values).max() or 1.0
+    for axis, name, column in zip(axes, "xyz", np.asarray(values).T):
+        for outline in OUTLINES.values():
+            axis.plot(shape[outline, 0], shape[outline, 1], color="0.8", linewidth=1, zorder=0)
+        dots = axis.scatter(
+            *shape[:, :2].T, c=column, cmap="RdBu_r", vmin=-limit, vmax=limit, s=24, edgecolors="0.5", linewidths=0.4
+        )
+        axis.set_title(name)
+        axis.set_aspect("equal")
+        axis.set_axis_off()
+    figure.colorbar(dots, ax=axes, label=label, shrink=0.8)
+    return figure
+
+
 def faces_in_3d(
     shapes: np.ndarray, titles: Sequence[str], truth: np.ndarray | None = None, crops: np.ndarray | None = None
 ) -> Figure:
@@ -163,6 +192,33 @@ def faces_in_3d(
             draw_shape(axis, shape, PREDICTION)
             axis.view_init(elev=0, azim=azimuth)
             axis.set_title(titles[row] if i == 0 else side, fontsize=8, pad=0)
+    return figure
+
+
+def found_face(crops: np.ndarray, points: np.ndarray, shape: np.ndarray, spread: np.ndarray) -> Figure:
+    """Three crops (3, S, S, 3) with landmarks (3, 106, 2) in crop units, and the shape (106, 3) from three sides below;
+    the larger a landmark's spread (106,), the larger and redder its dot."""
+    figure = plt.figure(figsize=(9, 6), layout="constrained")
+    side = crops.shape[1]
+    for view in range(len(crops)):
+        axis = figure.add_subplot(2, 3, view + 1)
+        axis.imshow(crops[view], extent=(0, side, side, 0))
+        if np.isfinite(points[view]).all():
+            for outline in OUTLINES.values():
+                axis.plot(*(points[view, outline] * side).T, color=PREDICTION, linewidth=0.8)
+            axis.plot(*(points[view] * side).T, ".", color=PREDICTION, markersize=2)
+        axis.set(xlim=(0, side), ylim=(side, 0))
+        axis.set_axis_off()
+    x, y, z = shape.T
+    for i, (side_name, azimuth) in enumerate(_SIDES.items()):
+        axis = figure.add_subplot(2, 3, 4 + i, projection="3d")
+        draw_shape(axis, shape, PREDICTION)
+        dots = axis.scatter(
+            x, -z, y, c=spread, s=4 + 2000 * spread**2, cmap="Reds", vmin=0, edgecolors="0.5", linewidths=0.2
+        )
+        axis.view_init(elev=0, azim=azimuth)
+        axis.set_title(side_name, fontsize=8, pad=0)
+    figure.colorbar(dots, ax=figure.axes, label="spread (the eyes are about 0.75 apart)", shrink=0.5, location="bottom")
     return figure
 
 

@@ -85,6 +85,7 @@ class Oof:
     faces: str
     runs: str
     oof: str  # output folder
+    copies: bool  # whether networks are asked about mirrored pictures (and with a view covered) too
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,7 @@ class Submit:
     truth: str  # folder or pickle with the test samples' truth, read for the score only; "" is none
     submission: str  # output file
     results: str  # output file
+    report: str  # output file; "" is report.html beside the results
     seed: int
 
 

@@ -3,25 +3,28 @@
 import logging
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from kpl import folds as fold_table
-from kpl import landmarks
+from kpl import joined, provenance
 from kpl.errors import BadInput
 from kpl.faces import FaceStore
-from kpl.files import read_npz, write_npz
+from kpl.files import read_json, read_npz, write_npz
 
 log = logging.getLogger("kpl")
 
 
 @dataclass(frozen=True)
 class OofStore:
-    """K networks' canonical shapes: of N samples with truth, out of fold, and of M without, mean over folds."""
+    """K networks' canonical shapes: of N samples with truth, out of fold, and of M without, by each of F folds' networks."""
 
     fingerprint: str  # of the faces it was gathered from
     networks: np.ndarray  # (K,) names
+    seeds: np.ndarray  # (K,) that they were trained with
+    recipes: np.ndarray  # (K,) of the crops that they were trained on
     samples: np.ndarray  # (N,) names
     subjects: np.ndarray  # (N,)
     folds: np.ndarray  # (N,) the fold in which the sample was held out
@@ -29,7 +32,7 @@ class OofStore:
     points: np.ndarray  # (K, N, 106, 3)
     test_samples: np.ndarray  # (M,)
     test_subjects: np.ndarray  # (M,)
-    test_points: np.ndarray  # (K, M, 106, 3)
+    test_points: np.ndarray  # (K, F, M, 106, 3), folds in ascending order
 
     def save(self, file: str | Path) -> None:
         """Write one npz file, atomically."""
@@ -46,9 +49,10 @@ def gather(runs: Path, faces: FaceStore) -> tuple[OofStore, list[str]]:
     """Join the finished runs below `runs` (<network>/fold<k>/predictions.npz with its done.json beside it) by name.
 
     Every sample of `faces` with truth must come exactly once per network, in the fold that folds.csv gives to its
-    subject; every sample without truth once per fold, of which the mean is taken. Returns the store and one sentence
-    for each network left out because some of its folds are not trained. Raises BadInput naming run, fold and sample
-    where predictions and faces disagree, and if no network is left.
+    subject; every sample without truth once per fold. Networks may differ in all but truth and folds (crops of another
+    recipe are welcome); a network's own folds may not differ at all. Returns the store and one sentence for each network
+    left out because some of its folds are not trained. Raises BadInput naming run, fold and sample where predictions and
+    faces disagree, and if no network is left.
     """
     table = faces.table.reset_index(drop=True)
     known = faces.known
@@ -56,8 +60,9 @@ def gather(runs: Path, faces: FaceStore) -> tuple[OofStore, list[str]]:
         raise BadInput(f"{faces.folder} holds no sample with truth: gather the runs on the faces they were trained on.")
     labelled = table[known].assign(fold=_fold_of_each(runs / "folds.csv", table.loc[known, "subject"]))
     unlabelled = table[~known]
+    here = provenance.of(faces, runs / "folds.csv")
 
-    names, points, test_points, left_out = [], [], [], []
+    names, settings, points, test_points, left_out = [], [], [], [], []
     for folder in sorted(path for path in runs.iterdir() if path.is_dir()):
         untrained = [
             str(fold) for fold in np.unique(labelled["fold"]) if not (folder / f"fold{fold}" / "done.json").exists()
@@ -66,7 +71,8 @@ def gather(runs: Path, faces: FaceStore) -> tuple[OofStore, list[str]]:
             left_out.append(f"{folder.name} is left out: fold {', '.join(untrained)} is not trained.")
             log.warning(left_out[-1])
             continue
-        held_out, test = _network(folder, labelled, list(unlabelled["sample"]))
+        settings.append(_settings(folder, np.unique(labelled["fold"]), here))
+        held_out, test = joined.network(folder, labelled, list(unlabelled["sample"]))
         names.append(folder.name)
         points.append(held_out)
         test_points.append(test)
@@ -75,6 +81,8 @@ def gather(runs: Path, faces: FaceStore) -> tuple[OofStore, list[str]]:
     return OofStore(
         fingerprint=faces.fingerprint,
         networks=np.array(names, dtype=str),
+        seeds=np.array([setting["seed"] for setting in settings]),
+        recipes=np.array([setting["recipe"] for setting in settings], dtype=str),
         samples=labelled["sample"].to_numpy(dtype=str),
         subjects=labelled["subject"].to_numpy(dtype=str),
         folds=labelled["fold"].to_numpy(),
@@ -86,6 +94,35 @@ def gather(runs: Path, faces: FaceStore) -> tuple[OofStore, list[str]]:
     ), left_out
 
 
+def _settings(folder: Path, folds: np.ndarray, here: dict[str, Any]) -> dict[str, Any]:
+    """The seed and the recipe that a network's folds share. Raises BadInput if they differ in that or in anything else."""
+    first: dict[str, Any] = {}
+    for fold in folds:
+        where = f"run {folder.name}, fold {fold}"
+        config = read_json(folder / f"fold{fold}" / "config.json")
+        inputs = read_json(folder / f"fold{fold}" / "done.json").get("inputs")
+        if inputs is None:  # of an older run, which knows its faces only
+            inputs = here | {"faces": config.get("store")}
+            wrong = provenance.difference(inputs, here, ("faces",))
+        else:
+            wrong = provenance.difference(inputs, here, ("folds", "truth"))
+        if wrong:
+            raise BadInput(
+                f"{where} was trained {wrong} than those at hand: train the fold again, or move the run away."
+            )
+        first = first or {"fold": fold, "config": config, "inputs": inputs}
+        wrong = provenance.difference(inputs, first["inputs"], ("recipe", "faces"))
+        if wrong:
+            raise BadInput(f"{where} was trained {wrong} than fold {first['fold']}: train one of them again.")
+        for name in sorted((set(config) | set(first["config"])) - {"fold"}):
+            if config.get(name) != first["config"].get(name):
+                raise BadInput(
+                    f"{where} was trained with {name}={config.get(name)!r}, fold {first['fold']} with "
+                    f"{first['config'].get(name)!r}: train one of them again."
+                )
+    return {"seed": int(first["config"].get("seed", 0)), "recipe": first["inputs"]["recipe"]}
+
+
 def _fold_of_each(file: Path, subjects: pd.Series) -> np.ndarray:
     fold = subjects.map(fold_table.read(file).set_index("subject")["fold"])
     if fold.isna().any():
@@ -94,56 +131,3 @@ def _fold_of_each(file: Path, subjects: pd.Series) -> np.ndarray:
             f"training; train into another runs folder."
         )
     return fold.to_numpy(dtype=int)
-
-
-def _network(folder: Path, labelled: pd.DataFrame, unlabelled: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """One network's held-out shapes (N, 106, 3) in the table's order, and its test shapes, mean over folds."""
-    held_out = np.full((len(labelled), landmarks.COUNT, 3), np.nan, dtype=np.float32)
-    fold_of = dict(zip(labelled["sample"], labelled["fold"]))
-    tests = []
-    for fold in np.unique(labelled["fold"]):
-        where = f"run {folder.name}, fold {fold}"
-        file = read_npz(folder / f"fold{fold}" / "predictions.npz", ("samples", "split", "points"))
-        samples, split, points = file["samples"].astype(str), file["split"].astype(str), file["points"]
-        if points.shape != (len(samples), landmarks.COUNT, 3) or len(split) != len(samples):
-            raise BadInput(
-                f"{where}: {len(samples)} samples have points of shape {points.shape}: train the fold again."
-            )
-        for sample in samples[split == "oof"]:
-            if fold_of.get(sample, fold) != fold:
-                raise BadInput(
-                    f"{where}: sample {sample} belongs to fold {fold_of[sample]} in folds.csv: "
-                    f"train the fold again with these folds."
-                )
-        expected = (labelled["fold"] == fold).to_numpy()
-        held_out[expected] = _join(
-            list(labelled.loc[expected, "sample"]), samples[split == "oof"], points[split == "oof"], where
-        )
-        tests.append(_join(unlabelled, samples[split == "test"], points[split == "test"], where))
-    return held_out, np.mean(tests, axis=0, dtype=np.float64).astype(np.float32)
-
-
-def _join(wanted: list[str], samples: np.ndarray, points: np.ndarray, where: str) -> np.ndarray:
-    """The points (W, 106, 3) of the `wanted` samples, in that order; each must come exactly once, and no other."""
-    place: dict[str, int] = {}
-    for i, sample in enumerate(samples):
-        if sample in place:
-            raise BadInput(f"{where}: sample {sample} is predicted twice: train the fold again.")
-        place[sample] = i
-    missing = [sample for sample in wanted if sample not in place]
-    if missing:
-        raise BadInput(
-            f"{where}: {len(missing)} samples are not predicted, the first is {missing[0]}: "
-            f"the faces have changed since; train the fold again."
-        )
-    unknown = sorted(set(place) - set(wanted))
-    if unknown:
-        raise BadInput(
-            f"{where}: sample {unknown[0]} does not belong there, by the faces at hand: "
-            f"they have changed since; train the fold again."
-        )
-    joined = points[[place[sample] for sample in wanted]] if wanted else points[:0]
-    broken = np.flatnonzero(~np.isfinite(joined).all(axis=(1, 2)))
-    if len(broken):
-        raise BadInput(f"{where}: the prediction of sample {wanted[broken[0]]} is not finite: train the fold again.")
-    return joined

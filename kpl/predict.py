@@ -1,42 +1,84 @@
-"""Predictions of trained networks."""
+"""`python -m kpl.predict left.jpg middle.jpg right.jpg --out face.json --picture face.png`
 
+The landmarks of a face from three pictures, as JSON, and drawn on them. A command only: in Python it is `kpl.predict(...)`.
+"""
+
+import argparse
+import sys
+import time
 from pathlib import Path
 
-import numpy as np
-import torch
-
-from kpl import build, loader
 from kpl.errors import BadInput
-from kpl.faces import FaceStore
-from kpl.files import read_json
-from kpl.landmarks import COUNT
-from kpl.networks import FaceNetwork
-from kpl.views import Views
 
 
-def predict_rows(
-    network: FaceNetwork, store: FaceStore, image_size: int, rows: np.ndarray, batch_size: int
-) -> np.ndarray:
-    """The network's shapes for the given rows of a store, in order: (R, 106, 3), canonical frame."""
-    if not len(rows):
-        return np.empty((0, COUNT, 3))
-    device = network.shape_mean.device
-    keys = [[(0, int(row)) for row in rows[start : start + batch_size]] for start in range(0, len(rows), batch_size)]
-    network.eval()
-    with loader.ahead(Views(store, image_size), keys) as batches, torch.inference_mode():
-        answers = [network(pixels.to(device)).points3d.float().cpu() for pixels, _, _ in batches]
-    return torch.cat(answers).double().numpy()
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m kpl.predict", description=__doc__.split("\n\n")[1])
+    for view, nose in (("left", "the nose points to the right"), ("middle", "frontal"), ("right", "to the left")):
+        parser.add_argument(view, type=Path, help=f"picture taken from the {view}: {nose}")
+    parser.add_argument(
+        "--out", type=Path, metavar="JSON", help="file for landmarks, spread and points in the pictures"
+    )
+    parser.add_argument("--picture", type=Path, metavar="PNG", help="file for a drawing")
+    parser.add_argument(
+        "--weights", default="released", metavar="FOLDER", help="of kpl.release; default: the package's"
+    )
+    options = parser.parse_args(arguments)
+
+    from kpl import ensemble, face
+    from kpl.files import write_json
+
+    try:
+        networks = ensemble.load(options.weights)
+        started = time.perf_counter()
+        found = face.predict(options.left, options.middle, options.right, options.weights)
+        seconds = time.perf_counter() - started
+        if options.out:
+            write_json(options.out, as_json(found, networks.card))
+        if options.picture:
+            draw(found, options.picture)
+    except BadInput as error:
+        print(f"kpl.predict: {error}", file=sys.stderr)
+        return 1
+    written = " and ".join(str(file) for file in (options.out, options.picture) if file) or "nothing (--out, --picture)"
+    print(
+        f"106 landmarks in {seconds:.2f} s, mean spread {found.spread.mean():.3f} "
+        f"(the eyes are about 0.75 apart); written: {written}"
+    )
+    return 0
 
 
-def predict_network(runs: Path, name: str, store: FaceStore) -> np.ndarray:
-    """The mean over a network's finished folds for every row of a store: (N, 106, 3). Raises BadInput without any."""
-    finished = sorted(marker.parent for marker in (runs / name).glob("fold*/done.json"))
-    if not finished:
-        raise BadInput(f"{runs / name} holds no finished fold: train it with 02_train_fold first.")
-    rows = np.arange(len(store.table))
-    return np.mean([_predict_fold(folder, store, rows) for folder in finished], axis=0)
+def as_json(found, card: dict) -> dict:
+    """The answer as plain lists; unknown places in pictures are null."""
+    import numpy as np
+
+    from kpl.landmarks import NAMES
+
+    def rounded(array: np.ndarray, digits: int):
+        return np.where(np.isfinite(array), np.round(array, digits), None).tolist()
+
+    return {
+        "frame": "x right in the upright middle picture, y up, z to the camera; eye centres about 0.75 apart",
+        "names": list(NAMES),
+        "landmarks": rounded(found.landmarks, 6),
+        "spread": rounded(found.spread, 6),
+        "points2d": rounded(found.points2d, 2),
+        "turned_clockwise": found.turn,
+        "networks": [entry["name"] for entry in card["networks"]],
+    }
 
 
-def _predict_fold(folder: Path, store: FaceStore, rows: np.ndarray) -> np.ndarray:
-    config = read_json(folder / "config.json")
-    return predict_rows(build.trained(folder, config), store, config["image_size"], rows, config["batch_size"])
+def draw(found, file: Path) -> None:
+    """The three crops with their landmarks and the shape from three sides, as a picture."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from kpl import charts
+    from kpl.files import atomic
+
+    figure = charts.found_face(found.crops, found.crop_points, found.landmarks, found.spread)
+    with atomic(file) as temporary:
+        figure.savefig(temporary, dpi=110)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -9,7 +9,7 @@ import pandas as pd
 from safetensors.torch import save
 from torch import Tensor
 
-from kpl import engine
+from kpl import engine, provenance
 from kpl.config import TrainFold, difference
 from kpl.errors import BadInput
 from kpl.faces import FaceStore
@@ -85,4 +85,5 @@ def save_results(
     with atomic(folder / "history.csv") as temporary:
         history.to_csv(temporary, index=False)
     nme = history["nme"].iloc[kept - 1]
-    write_json(folder / "done.json", {"epochs": len(history), "kept": kept, "nme": nme})
+    inputs = provenance.of(store, folder.parents[1] / "folds.csv")
+    write_json(folder / "done.json", {"epochs": len(history), "kept": kept, "nme": nme, "inputs": inputs})

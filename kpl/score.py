@@ -37,7 +37,10 @@ def landmark_errors(pred: np.ndarray, gt: np.ndarray) -> np.ndarray:
     left, right = EYE_CENTERS
     eye_distance = np.linalg.norm(gt[:, left] - gt[:, right], axis=1)
     _refuse_zero(eye_distance, "the eye centres of the ground truth coincide")
-    return np.linalg.norm(align(pred, gt) - gt, axis=2) / eye_distance[:, None]
+    offset = align(pred, gt)
+    offset -= gt
+    x, y, z = np.moveaxis(offset, 2, 0)
+    return np.sqrt(x * x + y * y + z * z) / eye_distance[:, None]  # ten times as fast as numpy's norm over a short axis
 
 
 def align(pred: np.ndarray, gt: np.ndarray) -> np.ndarray:
@@ -46,17 +49,51 @@ def align(pred: np.ndarray, gt: np.ndarray) -> np.ndarray:
     Two steps differ from the textbook (Umeyama 1991) and are kept as the evaluator has them: where the rotation comes
     out as a reflection its third *column* is negated, and the scale is the ratio of RMS radii, not least squares.
     """
-    pred_center = pred[:, ALIGN].mean(axis=1, keepdims=True)
-    gt_center = gt[:, ALIGN].mean(axis=1, keepdims=True)
-    pred_anchor = pred[:, ALIGN] - pred_center
-    gt_anchor = gt[:, ALIGN] - gt_center
-    u, _, vt = np.linalg.svd(np.einsum("nki,nkj->nij", gt_anchor, pred_anchor))
-    rotation = u @ vt
+    pred_anchor, gt_anchor = pred[:, ALIGN], gt[:, ALIGN]  # (N, 7, 3), copies
+    pred_center, gt_center = (anchor.mean(axis=1, keepdims=True) for anchor in (pred_anchor, gt_anchor))
+    pred_anchor -= pred_center
+    gt_anchor -= gt_center
+    rotation = nearest_orthogonal(gt_anchor.transpose(0, 2, 1) @ pred_anchor)
     rotation[np.linalg.det(rotation) < 0, :, 2] *= -1
     pred_radius = np.sqrt((pred_anchor**2).sum(axis=2).mean(axis=1))
     _refuse_zero(pred_radius, "the seven alignment landmarks of the prediction coincide")
     scale = np.sqrt((gt_anchor**2).sum(axis=2).mean(axis=1)) / pred_radius
-    return scale[:, None, None] * (pred - pred_center) @ rotation.transpose(0, 2, 1) + gt_center
+    turn = np.ascontiguousarray(
+        scale[:, None, None] * rotation.transpose(0, 2, 1)
+    )  # or the product takes twice as long
+    aligned = pred @ turn
+    shift = gt_center - pred_center @ turn
+    for axis in range(3):  # three long additions take a third of the time of many short ones
+        aligned[:, :, axis] += shift[:, :, axis]
+    return aligned
+
+
+def nearest_orthogonal(matrices: np.ndarray) -> np.ndarray:
+    """U V^T of each matrix's SVD U S V^T, its nearest orthogonal matrix: (N, 3, 3) twice.
+
+    By Newton's iteration for the polar factor, X <- (X + X^-T) / 2 with scaling (Higham 1986), on all samples at once:
+    a fifth of the time of as many small SVDs, and the same to 1e-14. Matrices near the singular ones go to the SVD.
+    """
+    size = np.sqrt((matrices**2).sum(axis=(1, 2)))
+    singular = np.abs(np.linalg.det(matrices)) < 1e-6 * size**3
+    x = np.where(singular[:, None, None], np.eye(3), matrices).transpose(1, 2, 0)  # (3, 3, N): rows of long vectors
+    for _ in range(12):  # five or six are enough for a face
+        a, b, c = x
+        cofactors = np.stack([_cross(b, c), _cross(c, a), _cross(a, b)])
+        inverse = cofactors / (a * cofactors[0]).sum(axis=0)
+        scale = np.sqrt(np.sqrt((inverse**2).sum(axis=(0, 1)) / (x**2).sum(axis=(0, 1))))
+        previous, x = x, (scale * x + inverse / scale) / 2
+        if np.abs(x - previous).max() < 1e-8:  # what is left is the square of this
+            break
+    nearest = np.ascontiguousarray(x.transpose(2, 0, 1))
+    if singular.any():
+        u, _, vt = np.linalg.svd(matrices[singular])
+        nearest[singular] = u @ vt
+    return nearest
+
+
+def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.stack([a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]])
 
 
 def error_curve(nme: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

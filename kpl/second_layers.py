@@ -16,7 +16,14 @@ import numpy as np
 from sklearn.model_selection import GroupKFold
 from tqdm import tqdm
 
-from kpl.averages import fit_weights, mean_average, weighted_average
+from kpl.averages import (
+    fit_regional_weights,
+    fit_weights,
+    greedy_weights,
+    mean_average,
+    regional_average,
+    weighted_average,
+)
 
 COMPONENTS = 4  # principal components that the trees see; measured: they help trees a little and harm ridge
 ALPHAS = np.logspace(0, 5, 11)  # ridge penalties tried, for standardised features
@@ -47,6 +54,20 @@ def weighted(
 ) -> np.ndarray:
     """One non-negative weight a network, summing to one."""
     return weighted_average(new_points, fit_weights(points, truth))
+
+
+def regional(
+    points: np.ndarray, truth: np.ndarray, subjects: np.ndarray, new_points: np.ndarray, seed: int
+) -> np.ndarray:
+    """One such weight a network and region of the face."""
+    return regional_average(new_points, fit_regional_weights(points, truth))
+
+
+def greedy(
+    points: np.ndarray, truth: np.ndarray, subjects: np.ndarray, new_points: np.ndarray, seed: int
+) -> np.ndarray:
+    """A mean over networks that were selected one after the other, some of them several times."""
+    return weighted_average(new_points, greedy_weights(points, truth))
 
 
 def ridge(points: np.ndarray, truth: np.ndarray, subjects: np.ndarray, new_points: np.ndarray, seed: int) -> np.ndarray:

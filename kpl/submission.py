@@ -1,16 +1,24 @@
-"""The competition's submission file: for each sample its name, then 106 lines `x y z` with six decimals."""
+"""The competition's submission file: for each sample its name, then 106 lines `x y z` with six decimals.
 
+python -m kpl.submission check FILE --captures DIR [--split test]    is it complete and well-formed? does it look right?
+python -m kpl.submission score FILE --truth PATH [--against FILE]    the official score, of any file in this format
+"""
+
+import argparse
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from kpl import landmarks
+from kpl import fixed_point, landmarks
 from kpl.errors import BadInput
 from kpl.files import atomic
 
+USUAL_SCALE = 1.4  # heads differ less than by this factor
 _BLOCK = landmarks.COUNT + 1  # lines a sample
+_MOST_SAID = 10
 
 
 def write(path: str | Path, names: Sequence[str], points: np.ndarray) -> None:
@@ -43,9 +51,20 @@ def read(path: str | Path) -> tuple[list[str], np.ndarray]:
     Empty lines are allowed at the end of the file only.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8").rstrip().split("\n")
+        data = Path(path).read_bytes()
     except FileNotFoundError:
         raise BadInput(f"{path} is missing: run 05_submit to write it.") from None
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read ({error.strerror}): give a submission file.") from None
+    names, points = fixed_point.parse(data) or _line_by_line(path, data)
+    _refuse_doubles(path, names)
+    return names, points
+
+
+def _line_by_line(path: str | Path, data: bytes) -> tuple[list[str], np.ndarray]:
+    """Any file in the format, however its numbers are written; the first line that breaks it is named."""
+    try:
+        lines = data.decode("utf-8").rstrip().split("\n")
     except UnicodeDecodeError:
         raise BadInput(f"{path} is not a text file.") from None
     names, rows = [], []
@@ -66,7 +85,6 @@ def read(path: str | Path) -> tuple[list[str], np.ndarray]:
             f"{path}, line {len(lines)}: the file ends inside sample {names[-1]}, after "
             f"{(len(lines) - 1) % _BLOCK} of its {landmarks.COUNT} landmarks."
         )
-    _refuse_doubles(path, names)
     return names, _numbers(path, rows).reshape(len(names), landmarks.COUNT, 3)
 
 
@@ -84,6 +102,26 @@ def check(path: str | Path, expected: Sequence[str]) -> np.ndarray:
     if unknown:
         raise BadInput(f"{path}: {len(unknown)} samples do not belong here, the first is {unknown[0]}.")
     return points[[place[name] for name in expected]]
+
+
+def oddities(names: Sequence[str], points: np.ndarray) -> list[str]:
+    """One sentence for each shape (N, 106, 3) that is well-formed but hardly meant: mirrored, or of another scale.
+
+    Compared with the mean shape. The score forgives a wrong scale, and punishes a mirrored shape hard.
+    """
+    centred = points - points.mean(axis=1, keepdims=True)
+    mean = landmarks.MEAN_SHAPE - landmarks.MEAN_SHAPE.mean(axis=0)
+    size = np.sqrt((centred**2).sum(axis=(1, 2)) / (mean**2).sum())
+    handed = np.linalg.det(np.einsum("nki,kj->nij", centred, mean))
+    said = []
+    for name, factor, sign in zip(names, size, handed):
+        if sign < 0:
+            said.append(f"{name} is mirrored: left and right, or front and back, are exchanged.")
+        if not 1 / USUAL_SCALE < factor < USUAL_SCALE:
+            said.append(
+                f"{name} is {factor:.2f} times as large as the mean shape: the canonical frame has its own scale."
+            )
+    return said
 
 
 def _numbers(path: str | Path, rows: list[list[str]]) -> np.ndarray:
@@ -111,3 +149,74 @@ def _refuse_doubles(path: str | Path, names: Sequence[str]) -> None:
     doubled = [name for name, count in Counter(names).items() if count > 1]
     if doubled:
         raise BadInput(f"{path}: sample {doubled[0]} comes more than once.")
+
+
+def _check(options: argparse.Namespace) -> None:
+    from kpl import captures  # here and below: reading and writing a file should not need them
+
+    table = captures.find(options.captures)
+    names = table["sample"][table["split"] == options.split].tolist()
+    if not names:
+        known = ", ".join(sorted(set(table["split"])))
+        raise BadInput(f"{options.captures} has no sample of the split {options.split!r}: --split may be {known}.")
+    points = check(options.file, names)
+    said = oddities(names, points)
+    for sentence in said[:_MOST_SAID]:
+        print(f"warning: {sentence}")
+    if len(said) > _MOST_SAID:
+        print(f"warning: ... and {len(said) - _MOST_SAID} more like these.")
+    if len(points) > 1 and np.ptp(points, axis=0).max() == 0:
+        print("warning: all samples have one and the same shape.")
+    print(f"{options.file}: {len(names)} samples, complete and well-formed")
+
+
+def _score(options: argparse.Namespace) -> None:
+    from kpl import captures, compare, results, score
+
+    truth = captures.truth(options.truth)
+    if not truth:
+        raise BadInput(f"{options.truth} holds no truth: give a folder or pickle with {{sample: (106, 3)}}.")
+    names, gt = list(truth), np.stack(list(truth.values()))
+    subjects = np.array([name.replace("_", "/", 1).split("/", 1)[0] for name in names])
+    errors = {}
+    for file in filter(None, (options.file, options.against)):
+        found = dict(zip(*read(file)))
+        missing = [name for name in names if name not in found]
+        if missing:
+            raise BadInput(f"{file}: {len(missing)} of {len(names)} samples are missing, the first is {missing[0]}.")
+        pred = np.stack([found[name] for name in names])
+        row = results.row(str(file), "", pred, gt, subjects)
+        errors[file] = score.nme(pred, gt)
+        print(
+            f"{file}: NME {row['nme']:.4f} ({row['nme_low']:.4f} to {row['nme_high']:.4f}), inner {row['inner_nme']:.4f}, "
+            f"AUC {row['auc']:.4f}, failures {row['failure_rate']:.2f} %, {len(names)} samples"
+        )
+    if options.against:
+        gain = compare.paired(errors[options.file], errors[options.against], subjects)
+        print(f"ratio {gain.ratio:.3f} (95 % interval over subjects {gain.ratio_low:.3f} to {gain.ratio_high:.3f})")
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m kpl.submission", description=__doc__.split("\n\n")[0])
+    commands = parser.add_subparsers(required=True)
+    checking = commands.add_parser("check", help="is it complete and well-formed, and does it look right?")
+    checking.add_argument("--captures", type=Path, required=True, help="folder of the captures")
+    checking.add_argument("--split", default="test", help="whose samples must be there; default: %(default)s")
+    checking.set_defaults(run=_check)
+    scoring = commands.add_parser("score", help="the official score, with an interval over subjects")
+    scoring.add_argument("--truth", type=Path, required=True, help="folder or pickle")
+    scoring.add_argument("--against", type=Path, help="another file, to be compared with on the same samples")
+    scoring.set_defaults(run=_score)
+    for command in (checking, scoring):
+        command.add_argument("file", type=Path, help="predictions in the official format")
+    options = parser.parse_args(arguments)
+    try:
+        options.run(options)
+    except BadInput as error:
+        print(f"kpl.submission: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -18,8 +18,8 @@ from kpl.config import TrainFold, checked, path
 from kpl.errors import BadInput
 from kpl.faces import FaceStore
 from kpl.files import write_json
+from kpl.inference import predict_rows
 from kpl.learner import Learner
-from kpl.predict import predict_rows
 from kpl.views import Views, batch_count, epoch_batches, share
 
 log = logging.getLogger("kpl")

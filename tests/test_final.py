@@ -37,6 +37,8 @@ def store(faces) -> OofStore:
     return OofStore(
         "f00d",
         np.array(["small"]),
+        np.array([0]),
+        np.array(["centerface"]),
         names[:2],
         subjects[:2],
         np.array([0, 1]),
@@ -44,7 +46,7 @@ def store(faces) -> OofStore:
         shapes(2, 1)[None],
         names[2:],
         subjects[2:],
-        shapes(3, 2)[None],
+        shapes(3, 2)[None, None],
     )
 
 

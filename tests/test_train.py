@@ -7,7 +7,7 @@ import pytest
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from kpl import build, checkpoints, engine, faces, predict, score, train
+from kpl import build, checkpoints, engine, faces, inference, score, train
 from kpl.config import TrainFold
 from kpl.errors import BadInput
 from kpl.files import read_json
@@ -86,7 +86,7 @@ def test_the_saved_network_predicts_what_the_run_saved(tmp_path, store):
     made = config(tmp_path, store, epochs=1)
     train.train_fold(made, store)
     found = np.load(made.run_folder / "predictions.npz", allow_pickle=False)
-    points = predict.predict_network(tmp_path, made.run_name, store)
+    (points,) = inference.predict_network(tmp_path, made.run_name, store)
     by_name = dict(zip(store.table["sample"], points))
     for name, saved in zip(found["samples"], found["points"]):
         assert np.abs(by_name[name] - saved).max() < 1e-5
@@ -166,7 +166,7 @@ def test_what_training_can_do_ends_in_a_network_that_predicts_what_the_run_saved
     )
     assert np.isfinite(history["nme"]).all() and history["nme"].tolist() != plain["nme"].tolist()
     found = np.load(made.run_folder / "predictions.npz", allow_pickle=False)
-    points = predict.predict_network(tmp_path, made.run_name, store)
+    (points,) = inference.predict_network(tmp_path, made.run_name, store)
     by_name = dict(zip(store.table["sample"], points))
     assert max(np.abs(by_name[name] - saved).max() for name, saved in zip(found["samples"], found["points"])) < 1e-5
 
@@ -206,4 +206,4 @@ def test_the_wait_for_data_and_the_rate_stand_in_the_history_and_tensorboard_has
 
 def test_a_network_without_a_finished_fold_cannot_predict(tmp_path, store):
     with pytest.raises(BadInput, match="no finished fold"):
-        predict.predict_network(tmp_path, "absent", store)
+        inference.predict_network(tmp_path, "absent", store)

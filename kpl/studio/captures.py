@@ -8,6 +8,7 @@ train_list.txt, test_list.txt
 train_gt.pkl           {sample: (106, 3) float64}, the contract's canonical frame
 points2d.npz           samples (N,), points (N, 3, 106, 2) float32, lying pixels; training samples only
 cameras.npz            samples, intrinsics K (N, 3, 3, 3), extrinsics [R|t] (N, 3, 3, 4); training samples
+subjects.csv           subject, age (years)
 held_out/              test_gt.pkl, points2d.npz and cameras.npz of the test subjects
 studio.json            settings, versions, counts: written last, so that it marks a finished set
 
@@ -89,6 +90,8 @@ def make(root: Path, settings: Settings, jobs: int, cache: Path) -> None:
     if (root / "studio.json").exists():
         _compare(root, read_json(root / "studio.json")["settings"], described)
         shutil.rmtree(progress, ignore_errors=True)
+        if not (root / "subjects.csv").exists():  # of a set that was made before there was one
+            _write_subjects(root, settings)
         return
     if (progress / "settings.json").exists():
         _compare(root, read_json(progress / "settings.json"), described)
@@ -146,7 +149,15 @@ def _make_subjects(root: Path, settings: Settings, pending: list[int], jobs: int
         pool.shutdown(cancel_futures=True)
 
 
+def _write_subjects(root: Path, settings: Settings) -> None:
+    numbers = [number for split in settings.subjects.values() for number in split]
+    rows = [f"{number:05d},{people.age(settings.seed, number):.1f}\n" for number in numbers]
+    with atomic(root / "subjects.csv") as temporary:
+        temporary.write_text("subject,age\n" + "".join(rows), encoding="utf-8")
+
+
 def _write_aggregates(root: Path, settings: Settings) -> None:
+    _write_subjects(root, settings)
     for split, numbers in settings.subjects.items():
         folder = root if split == "train" else root / "held_out"
         samples = [f"{number:05d}/{name}" for number in numbers for name in settings.expression_names]

@@ -68,9 +68,7 @@ def draw_subject(seed: int, number: int, labels: list[str]) -> Subject:
     """Draw subject `number`: mostly East Asian, mostly young adults, like the competition's."""
     bare = Subject(seed, number, True, 0.0, np.zeros(3), {})
     rng = bare.generator("build")
-    male = bool(rng.random() < 0.55)
-    low, high = ((18, 30), (30, 55), (55, 80))[rng.choice(3, p=[0.55, 0.25, 0.20])]
-    years = float(rng.uniform(low, high))
+    male, years = _sex_and_years(rng)
     ancestry = rng.dirichlet([0.25, 6.0, 0.8] if rng.random() < 0.85 else [0.7, 0.7, 0.7])
     weights = body_weights(
         gender=rng.uniform(0, 0.35) if male else rng.uniform(0.65, 1),
@@ -85,6 +83,17 @@ def draw_subject(seed: int, number: int, labels: list[str]) -> Subject:
         head_shapes = [label for label in labels if label.startswith("shape:")]
         weights[str(rng.choice(head_shapes))] = rng.uniform(0.1, 0.7)
     return Subject(seed, number, male, years, ancestry, weights)
+
+
+def age(seed: int, number: int) -> float:
+    """The years of subject `number`, without drawing the rest of it."""
+    return _sex_and_years(Subject(seed, number, True, 0.0, np.zeros(3), {}).generator("build"))[1]
+
+
+def _sex_and_years(rng: np.random.Generator) -> tuple[bool, float]:
+    male = bool(rng.random() < 0.55)
+    low, high = ((18, 30), (30, 55), (55, 80))[rng.choice(3, p=[0.55, 0.25, 0.20])]
+    return male, float(rng.uniform(low, high))
 
 
 def body_weights(

@@ -178,7 +178,7 @@ def test_the_best_epoch_can_be_kept_and_patience_ends_a_run(tmp_path, store, cap
     done = read_json(made.run_folder / "done.json")
     best = int(history["nme"].idxmin())
     assert len(history) == best + 1 + 3 < 20 and "no better hold-out NME for 3 epochs" in capsys.readouterr().out
-    assert done == {"epochs": len(history), "kept": best + 1, "nme": history["nme"][best]}
+    assert (done["epochs"], done["kept"], done["nme"]) == (len(history), best + 1, history["nme"][best])
     found = np.load(made.run_folder / "predictions.npz", allow_pickle=False)
     held_out = train.hold_out(made, store)
     points = found["points"][found["split"] == "oof"].astype(float)

@@ -17,7 +17,8 @@ from kpl.config import TrainFold
 from kpl.errors import BadInput
 
 # Batch statistics, and dropout's draws, are each process's own: nothing here has any.
-ALIKE = dict(backbone="test_vit", fusion="average", points2d=0.0, dropout=0.0, epochs=3, batch_size=4, folds=2)
+EPOCHS = 6
+ALIKE = dict(backbone="test_vit", fusion="average", points2d=0.0, dropout=0.0, epochs=EPOCHS, batch_size=4, folds=2)
 
 
 @pytest.fixture(scope="module")
@@ -30,11 +31,19 @@ def config(runs, store, **changes):
 
 
 @pytest.mark.slow
-def test_two_processes_learn_what_one_does(tmp_path, store, capfd):
+def test_two_processes_learn_what_one_does_also_when_they_were_killed(tmp_path, store, capfd):
     """14 samples in batches of 4, 4, 3 and 3: the shares of two processes are not always of one size."""
     one, two = config(tmp_path / "one", store), config(tmp_path / "two", store, processes=2)
-    alone, shared = train.train_fold(one, store), train.train_fold(two, store)
-    assert "epoch 3/3" in capfd.readouterr().out
+    alone = train.train_fold(one, store)
+    launcher = subprocess.Popen([sys.executable, "-c", LAUNCH, json.dumps(dataclasses.asdict(two))])
+    _wait_for(lambda: checkpoints.files(two.run_folder))
+    launcher.kill()
+    launcher.wait()
+    _wait_for(lambda: not _still_running(two.runs))  # they end with the one that launched them
+    assert checkpoints.files(two.run_folder) and not (two.run_folder / "done.json").exists()
+    shared = train.train_fold(two, store)
+    told = capfd.readouterr()
+    assert f"epoch {EPOCHS}/{EPOCHS}" in told.out and "going on after step" in told.out
     for column in ("loss", "nme", "lr"):
         assert shared[column].tolist() == pytest.approx(alone[column].tolist(), rel=1e-4)
     a, b = (load_file(made.run_folder / "weights.safetensors") for made in (one, two))
@@ -47,18 +56,6 @@ def test_two_processes_learn_what_one_does(tmp_path, store, capfd):
 def test_what_ends_one_of_several_processes_is_told_in_one_sentence(tmp_path, store):
     with pytest.raises(BadInput, match="the loss is .* lower lr"):
         train.train_fold(config(tmp_path, store, processes=2, lr=1e12, epochs=3, backbone="test_resnet"), store)
-
-
-@pytest.mark.slow
-def test_the_processes_end_with_the_one_that_launched_them_and_the_run_goes_on_later(tmp_path, store):
-    made = config(tmp_path, store, processes=2, epochs=200)
-    launcher = subprocess.Popen([sys.executable, "-c", LAUNCH, json.dumps(dataclasses.asdict(made))])
-    _wait_for(lambda: checkpoints.files(made.run_folder))
-    launcher.kill()
-    launcher.wait()
-    _wait_for(lambda: not _still_running(str(tmp_path)))
-    reached = checkpoints.newest(made.run_folder)["progress"]["step"]
-    assert 0 < reached < 200 * 4 and not (made.run_folder / "done.json").exists()
 
 
 LAUNCH = """

@@ -11,7 +11,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import matplotlib  # noqa: E402
 import pytest  # noqa: E402
 
-from kpl import faces  # noqa: E402
+from kpl import config, faces, train  # noqa: E402
+from kpl.bench import ensemble  # noqa: E402
 
 matplotlib.use("Agg")
 
@@ -44,4 +45,16 @@ def tiny_faces(tiny_captures, tmp_path_factory) -> Path:
     """The store of `tiny_captures`' faces, 96 pixels. Not to be written to."""
     folder = tmp_path_factory.mktemp("faces") / "centerface256_96"
     faces.build(tiny_captures, folder, size=96, jobs=1)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_runs(tiny_faces, tmp_path_factory) -> Path:
+    """A runs folder with one tiny network, `small`, trained in both of two folds for one epoch. Not to be written to."""
+    folder = tmp_path_factory.mktemp("runs")
+    store = faces.load(tiny_faces)
+    settings = {"backbone": "mobilenetv3", "image_size": 32, "epochs": 1, "weights": "none", "view_dropout": 0.3}
+    for fold in range(2):
+        places = {"faces": str(tiny_faces), "runs": str(folder), "name": "small", "fold": fold, "folds": 2}
+        train.train_fold(config.checked(config.TrainFold, ensemble.defaults() | settings | places), store)
     return folder

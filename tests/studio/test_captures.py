@@ -36,6 +36,7 @@ def test_layout_is_the_competitions(data_set):
         "points2d.npz",
         "cameras.npz",
         "studio.json",
+        "subjects.csv",
         "held_out/test_gt.pkl",
         "held_out/points2d.npz",
         "held_out/cameras.npz",

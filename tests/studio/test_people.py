@@ -21,6 +21,7 @@ def test_subjects_differ_and_repeat(anatomy):
     assert first.weights == again.weights
     assert first.weights != other.weights and first.weights != seeded.weights
     assert 18 <= first.years <= 80 and first.ancestry.sum() == pytest.approx(1)
+    assert people.age(1, 1) == first.years
 
 
 def test_all_expressions_name_actions_of_the_basis(anatomy):

@@ -102,6 +102,7 @@ def test_the_table_says_what_became_of_each_picture(store):
 
 def test_crops_are_upright_squares_of_the_pictures(store):
     assert store.crops.shape == (4, 3, SIZE, SIZE, 3) and store.crops.dtype == np.uint8
+    assert isinstance(store.crops, np.memmap) and store.crops[1].flags.c_contiguous  # a sample is one read
     for i, row in store.table.iterrows():
         for view in range(3):
             if row[f"status{view}"] == "excluded":
@@ -306,86 +307,52 @@ def test_fewer_than_two_good_views_exclude_a_sample_from_training_but_keep_it(tm
 
 
 def test_every_kind_of_damage_has_its_outcome_and_spoils_no_other(tmp_path):
-    """Ten kinds of damage on a tenth of the samples each; the others' crops stay the same byte for byte."""
-    samples = [f"{subject:05}/01" for subject in range(1, 21)]
+    """Twelve kinds of damage to a tenth of the samples each; all other crops stay the same byte for byte."""
+    samples = [f"{subject:05}/01" for subject in range(1, 11)]
     clean = faces.build(capture(tmp_path / "clean", *samples), tmp_path / "clean_faces", size=SIZE, jobs=1)
     root = capture(tmp_path / "damaged", *samples)
-    paths = [root / sample / "Images/0/t.png" for sample in samples]
-    upright = [photograph(subject, 0) for subject in range(1, 21)]
-    lying = [Image.fromarray(crop.lying(picture)) for picture in upright]
+    grey = [Image.fromarray(crop.lying(photograph(subject, 0))).convert("L") for subject in range(1, 11)]
 
-    def empty(i):
-        paths[i].write_bytes(b"")
+    def at(i, view=0):
+        return root / samples[i] / f"Images/{view}/t.png"
 
-    def text(i):
-        paths[i].write_text("not a picture")
+    at(0).write_bytes(b"")
+    at(1).write_text("not a picture")
+    at(2).write_bytes(at(2).read_bytes()[:20_000])
+    at(3).unlink()
+    grey[4].save(at(4))
+    Image.fromarray(np.asarray(grey[5]).astype(np.uint16) * 257).save(at(5))
+    Image.fromarray(crop.lying(photograph(7, 0))).convert("CMYK").save(at(6), "JPEG", quality=95)
+    Image.new("RGB", grey[7].size, (90, 90, 90)).save(at(7))
+    x, side = int(clean.table["x0"][8]), int(clean.table["side0"][8])
+    save(at(8), np.ascontiguousarray(photograph(9, 0)[:, x + int(0.4 * side) :]))
+    tag = Image.Exif()
+    tag[0x0112] = 8  # its pixels are upright already, and the tag says that it differs from the others
+    Image.fromarray(photograph(10, 0)).save(at(9), "JPEG", quality=95, exif=tag)
+    save(at(0, 2), np.hstack([photograph(1, 2), photograph(1, 2)[:, ::-1]]))
+    Image.fromarray(crop.lying(photograph(2, 2))).resize((6000, 4000)).save(at(1, 2), "JPEG")  # twenty times as large
 
-    def truncated(i):
-        paths[i].write_bytes(paths[i].read_bytes()[:20_000])
-
-    def missing(i):
-        paths[i].unlink()
-
-    def grey(i):
-        lying[i].convert("L").save(paths[i])
-
-    def deep(i):
-        Image.fromarray(np.asarray(lying[i].convert("L")).astype(np.uint16) * 257).save(paths[i])
-
-    def cmyk(i):
-        lying[i].convert("CMYK").save(paths[i], "JPEG", quality=95)
-
-    def turned(i):  # the pixels are upright already, and a tag says that they differ from the others by a quarter turn
-        tag = Image.Exif()
-        tag[0x0112] = 8
-        Image.fromarray(upright[i]).save(paths[i], "JPEG", quality=95, exif=tag)
-
-    def nobody(i):
-        Image.new("RGB", lying[i].size, (90, 90, 90)).save(paths[i])
-
-    def border(i):
-        x = int(clean.table["x0"][i] + 0.4 * clean.table["side0"][i])
-        save(paths[i], np.ascontiguousarray(upright[i][:, x:]))
-
-    def huge(i):
-        lying[i].resize((6000, 6000 * lying[i].height // lying[i].width)).save(paths[i], "JPEG")
-
-    def several(i):
-        save(paths[i], np.hstack([upright[i], upright[i][:, ::-1]]))
-
-    expected = {
-        empty: ("excluded", "empty file"),
-        text: ("excluded", "no picture"),
-        truncated: ("excluded", "truncated"),
-        missing: ("excluded", "missing"),
-        grey: ("ok", ""),
-        deep: ("ok", ""),
-        cmyk: ("ok", ""),
-        nobody: ("fallback", "no face found"),
-        border: ("fallback", "cut by the border"),
-    }
-    kinds = [*expected]
-    for kind_number, kind in enumerate(kinds):
-        for i in (2 * kind_number, 2 * kind_number + 1):
-            kind(i)
-    turned(18)
-    several(19)
     store = faces.build(root, tmp_path / "faces", size=SIZE, jobs=1)
-    for kind_number, kind in enumerate(kinds):
-        for i in (2 * kind_number, 2 * kind_number + 1):
-            got = store.table["status0"][i], store.table["reason0"][i]
-            assert got == expected[kind], kind.__name__
-    assert (store.table["status0"][18], store.table["reason0"][18]) == ("ok", "turned as its EXIF tag says")
-    assert (store.table["status0"][19], store.table["reason0"][19]) == ("ok", "the main one of 2 faces")
-    # Nothing undamaged has changed, and what could be read shows the same face.
-    np.testing.assert_array_equal(store.crops[:, 1:], clean.crops[:, 1:])
-    assert (store.table["outcome"] == "excluded").sum() == 0
-    for i in (8, 9, 10, 11, 12, 13, 18):
+    assert list(zip(store.table["status0"], store.table["reason0"])) == [
+        ("excluded", "empty file"),
+        ("excluded", "no picture"),
+        ("excluded", "truncated"),
+        ("excluded", "missing"),
+        ("ok", ""),
+        ("ok", ""),
+        ("ok", ""),
+        ("fallback", "no face found"),
+        ("fallback", "cut by the border"),
+        ("ok", "turned as its EXIF tag says"),
+    ]
+    assert (store.table["status2"][0], store.table["reason2"][0]) == ("ok", "the main one of 2 faces")
+    assert (store.table["status2"][1], store.table["height2"][1]) == ("ok", 6000)
+    assert (store.table["outcome"] != "excluded").all()  # two good views of three keep a sample
+    np.testing.assert_array_equal(store.crops[:, 1], clean.crops[:, 1])
+    np.testing.assert_array_equal(store.crops[2:, 2], clean.crops[2:, 2])
+    for i in (4, 5, 6, 9):  # and what could be read shows the same face
         assert iou(square(store, i, 0), square(clean, i, 0)) > 0.8
-    huge(19)
-    again = faces.build(root, tmp_path / "faces", size=SIZE, jobs=1)
-    assert again.table["status0"][19] == "ok" and again.table["height0"][19] == 6000
-    assert iou(square(again, 19, 0) / 20, square(clean, 19, 0)) > 0.8
+    assert iou(square(store, 1, 2) / 20, square(clean, 1, 2)) > 0.8
 
 
 def square(store: faces.FaceStore, row: int, view: int) -> np.ndarray:

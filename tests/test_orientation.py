@@ -15,8 +15,8 @@ from kpl.landmarks import GROUPS, MEAN_SHAPE, mirror_points
 
 
 def copy(root: Path, to: Path, change, exchange: bool = False) -> Path:
-    """A data set's pictures changed, or with views 0 and 2 exchanged, and its truth."""
-    for picture in root.rglob("t.jpg"):
+    """A data set's first three subjects, pictures changed, or with views 0 and 2 exchanged, and its truth."""
+    for picture in (picture for subject in range(1, 4) for picture in root.glob(f"{subject:05}/**/t.jpg")):
         *above, view, name = picture.relative_to(root).parts
         target = to.joinpath(*above, str(2 - int(view)) if exchange else view, name)
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,8 @@
 """What training does to the three crops of a sample: geometry, colour, blur, noise, hidden patches, mirroring.
 
-Turns, shifts and scalings are one cv2.warpAffine a view and light and colour one 3 x 4 matrix, because they happen to nearly
-every view and whatever they cost is taken from the training on the same core. The rarer changes are albumentations'
-(MIT), which stays behind this module.
+Turns, shifts and scalings are one cv2.warpAffine a view, light and colour are one 3 x 4 matrix: they happen to nearly every
+view, and what they cost is taken from the training on the same core. The rarer changes are albumentations' (MIT), which
+stays behind this module.
 """
 
 import os

@@ -33,8 +33,11 @@ def save(folder: Path, step: int, state: dict[str, Any]) -> None:
             other.unlink()
 
 
-def newest(folder: Path, device: torch.device | str = "cpu") -> dict[str, Any] | None:
-    """The state of the newest sound checkpoint of a run's folder, None without one. A damaged one is said and passed over."""
+def newest(folder: Path) -> dict[str, Any] | None:
+    """The state of the newest sound checkpoint of a run's folder, on the CPU; None without one.
+
+    A damaged one is said and passed over.
+    """
     for file in files(folder):
         try:
             content = file.read_bytes()
@@ -42,7 +45,7 @@ def newest(folder: Path, device: torch.device | str = "cpu") -> dict[str, Any] |
             log.warning("%s cannot be read (%s): the checkpoint before it is used.", file, error)
             continue
         if _digest(content) == file.name.split(".")[1]:
-            return torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+            return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         log.warning("%s is damaged: the checkpoint before it is used.", file)
     return None
 

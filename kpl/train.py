@@ -61,7 +61,7 @@ def hold_out(config: TrainFold, store: FaceStore) -> np.ndarray:
 
 def _train(config: TrainFold, store: FaceStore, held_out: np.ndarray) -> None:
     folder, accelerator = config.run_folder, engine.start(config)
-    state = checkpoints.newest(folder, accelerator.device) or {}
+    state = checkpoints.newest(folder) or {}
     train_rows, held_out_rows = np.flatnonzero(store.known & ~held_out), np.flatnonzero(store.known & held_out)
     torch.manual_seed(config.seed)
     published = config.weights == "auto" and not state and backbones.published_weights_at_hand(config.backbone)
@@ -71,6 +71,7 @@ def _train(config: TrainFold, store: FaceStore, held_out: np.ndarray) -> None:
     if accelerator.is_main_process:  # now that the settings are known to make a network
         write_json(folder / "config.json", run.settings(config, store))
     learner = Learner(config, network, accelerator, state)
+    del state  # it would take as much memory again
     learn(config, store, learner, train_rows, held_out_rows)
     if accelerator.is_main_process:
         network, kept = learner.kept()

@@ -1,0 +1,50 @@
+"""Samples as a textbook has them: JPEG files behind a DataLoader."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from kpl import augment
+from kpl.config import TrainFold
+from kpl.faces import FaceStore
+
+
+class Jpegs(Dataset):
+    """Samples from JPEG files, with the augmentation that our loop has, drawn from NumPy's own state."""
+
+    def __init__(self, config: TrainFold, store: FaceStore, rows: np.ndarray, folder: Path) -> None:
+        self.config, self.store, self.rows, self.folder = config, store, rows, folder
+        self.spoil = augment.spoiling()
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        row = self.rows[index]
+        crops = np.stack([cv2.imread(str(self.folder / f"{row}_{view}.jpg"))[:, :, ::-1] for view in range(3)])
+        points3d, rng = self.store.points3d[row], np.random.default_rng()
+        views, points2d = augment.augmented(crops, self.config.image_size, self.store.points2d[row], rng, self.spoil)
+        if rng.random() < 0.5:
+            views, points3d, points2d = augment.mirrored(views, points3d, points2d)
+        return views, points3d.astype(np.float32), points2d.astype(np.float32)
+
+
+def jpeg_loader(config: TrainFold, store: FaceStore, rows: np.ndarray, folder: Path) -> DataLoader:
+    return DataLoader(
+        Jpegs(config, store, rows, folder),
+        config.batch_size,
+        shuffle=True,
+        num_workers=config.workers,
+        persistent_workers=config.workers > 0,
+        pin_memory=torch.cuda.is_available(),
+    )
+
+
+def write_jpegs(store: FaceStore, rows: np.ndarray, folder: Path) -> None:
+    folder.mkdir(parents=True)
+    for row in rows:
+        for view, crop in enumerate(store.crops[row]):
+            cv2.imwrite(str(folder / f"{row}_{view}.jpg"), np.asarray(crop)[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])

@@ -46,8 +46,9 @@ def main(arguments: list[str]) -> None:
 
 def contenders(cores: int) -> list[tuple[int, bool]]:
     """(jobs, whether each is pinned to cores of its own); the first is the local engine's default without a GPU."""
-    counts = sorted({cores, max(1, cores // 2), 1}, reverse=True)
-    return [(cores, False), (cores, True)] + [(jobs, False) for jobs in counts[1:]]
+    pinned = [(cores, True)] if cores > 1 else []
+    fewer = [(jobs, False) for jobs in sorted({max(1, cores // 2), 1} - {cores}, reverse=True)]
+    return [(cores, False), *pinned, *fewer]
 
 
 def compare(faces: str, samples: int, networks: list[str], rounds: int) -> pd.DataFrame:
@@ -71,6 +72,9 @@ def compare(faces: str, samples: int, networks: list[str], rounds: int) -> pd.Da
             for turn in range(-1, rounds):  # the first turn warms up
                 for contender, team in teams.items():
                     speed = train(team, network, len(cores))
+                    print(
+                        f"{network}, {contender[0]} jobs{', pinned' * contender[1]}: {speed:.2f} samples/s", flush=True
+                    )
                     if turn >= 0:
                         speeds[contender].append(speed)
             base = speeds[(1, False)]

@@ -37,9 +37,9 @@ def run(stages: list[Stage], output: Path, jobs: int, timeout: float, gpus: int 
             for future in as_completed(futures):
                 yield future.result()
         finally:
-            stop.set()
             for future in futures:
-                future.cancel()
+                future.cancel()  # first, so that none takes the place of one that is stopped
+            stop.set()
 
 
 def cores() -> int:

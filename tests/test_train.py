@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
-from kpl import build, faces, predict, score, train
+from kpl import build, faces, inference, score, train
 from kpl.config import TrainFold
 from kpl.errors import BadInput
 
@@ -77,7 +77,7 @@ def test_the_saved_network_predicts_what_the_run_saved(tmp_path, store):
     made = config(tmp_path, store, epochs=1)
     train.train_fold(made, store)
     found = np.load(made.run_folder / "predictions.npz", allow_pickle=False)
-    points = predict.predict_network(tmp_path, made.run_name, store)
+    points = inference.predict_network(tmp_path, made.run_name, store)[0]
     by_name = dict(zip(store.table["sample"], points))
     for name, saved in zip(found["samples"], found["points"]):
         assert np.abs(by_name[name] - saved).max() < 1e-5
@@ -177,7 +177,7 @@ def test_a_loss_that_explodes_stops_with_one_sentence(tmp_path, store):
 
 def test_a_network_without_a_finished_fold_cannot_predict(tmp_path, store):
     with pytest.raises(BadInput, match="no finished fold"):
-        predict.predict_network(tmp_path, "absent", store)
+        inference.predict_network(tmp_path, "absent", store)
 
 
 @pytest.mark.slow
@@ -197,5 +197,5 @@ def test_the_network_can_learn_32_samples_by_heart(tmp_path, store):
     )
     network = build.untrained(made, store, rows)
     train._epochs(made, store, network, rows, rows, tmp_path)
-    points = predict.predict_rows(network, store, made.image_size, rows, 16)
+    points = inference.predict_rows(network, store, made.image_size, rows, 16)
     assert score.nme(points, store.points3d[rows]).mean() < 0.01

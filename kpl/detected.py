@@ -58,6 +58,6 @@ def distinct(boxes: np.ndarray, scores: np.ndarray) -> list[int]:
     """Indices of the boxes that no better-scored kept one overlaps, the best first (non-maximum suppression)."""
     kept: list[int] = []
     for i in np.argsort(-scores, kind="stable"):
-        if all(iou(boxes[i], boxes[j]) < SAME_FACE for j in kept):
+        if (iou(boxes[i], boxes[kept]) < SAME_FACE).all():
             kept.append(int(i))
     return kept

@@ -39,8 +39,10 @@ class FaceStore:
     recipe: dict[str, Any]  # name, detector, cut, size
     folder: Path
     fingerprint: str  # changes with the table, the crops or the targets
-    transforms: np.ndarray  # (N, 3, 2, 3) from stored pixels into crop units, NaN where a view is excluded
-    orientation: str  # one line: turn and side, on what evidence
+    transforms: np.ndarray | None = (
+        None  # (N, 3, 2, 3) from stored pixels into crop units, NaN where a view is excluded
+    )
+    orientation: str = ""  # one line: turn and side, on what evidence
 
     @property
     def has_truth(self) -> np.ndarray:
@@ -50,7 +52,7 @@ class FaceStore:
     @property
     def known(self) -> np.ndarray:
         """(N,) whether a sample can be learned from: its true shape is there, and it is not excluded."""
-        return self.has_truth & (self.table["outcome"] != "excluded").to_numpy()
+        return self.has_truth & ~np.asarray(self.table.get("outcome", "") == "excluded")
 
     @property
     def seen(self) -> np.ndarray:

@@ -21,8 +21,8 @@ SIDES = ("auto", "as they are", "mirrored", "swapped")
 TURNS = (0, 90, 180, 270)
 ENOUGH = 30  # pictures with a face that decide; at most three times as many are opened
 ONE_SIDED = 90  # frontal pictures that tell mirrored pictures from swapped views
-SIGMAS = 3.0  # how sure they must be
-TURNED_HEAD = 0.1  # the nose's offset, in eye distances, from which a head looks aside
+SIGMAS = 3.0  # how sure they must be together: their signs, weighted by how one-sided they are
+TURNED_HEAD = 0.25  # the noses' offset between views 0 and 2, in eye distances, from which heads look aside
 
 _FLOW_SIDE = 160  # pixels
 _POINTS = [*EYE_CENTERS, index("nose_tip"), index("lip_outer_left_corner"), index("lip_outer_right_corner")]
@@ -84,25 +84,25 @@ def _side(
     """Mirrored, swapped, and why."""
     if side != "auto":
         return side == "mirrored", side == "swapped", f"{_WHAT[side]} (given by parameter side)"
-    aside = [offset if view == 0 else -offset for view, offset in noses if view != 1 and abs(offset) > TURNED_HEAD]
+    middle = [np.median([offset for at, offset in noses if at == view] or [np.nan]) for view in (0, 2)]
+    apart = np.nan_to_num(middle[0]) - np.nan_to_num(middle[1])  # the cameras' yaw, whatever the head's own
+    if abs(apart) < TURNED_HEAD:
+        return False, False, f"{_WHAT['as they are']} (no head looks aside; parameter side)"
+    aside = [offset if view == 0 else -offset for view, offset in noses if view != 1]
     right = sum(offset > 0 for offset in aside)
     evidence = f"nose right in view 0 and left in view 2: {right} of {len(aside)} side views"
-    if not aside:
-        return False, False, f"{_WHAT['as they are']} (no head looks aside; parameter side)"
-    if right * 2 >= len(aside):
+    if apart > 0:
         return False, False, f"{_WHAT['as they are']} ({evidence}; parameter side)"
-    agree, count = _one_sided(samples, truth, quarters)
-    sigmas = (2 * agree - count) / np.sqrt(max(count, 1))
-    if abs(sigmas) >= SIGMAS:
-        decided = "swapped" if sigmas > 0 else "mirrored"
-        why = f"{agree} of {count} one-sided faces are on the side that the truth says"
-    else:
-        decided = "swapped"
-        why = (
-            f"taken as that, {agree} of {count} one-sided faces with truth do not decide"
-            if count
-            else "no truth decides"
-        )
+    signs, weights = _one_sided(samples, truth, quarters)
+    sigmas = signs @ weights / max(np.linalg.norm(weights), 1e-12)
+    decided = "mirrored" if sigmas <= -SIGMAS else "swapped"
+    told = f"{(signs > 0).sum()} of {len(signs)} one-sided faces are on the side that their truth says"
+    why = (
+        f"{told}, {abs(sigmas):.1f} sigmas"
+        if abs(sigmas) >= SIGMAS
+        else f"taken as that: {told}, which does not decide"
+    )
+    why = why if len(signs) else "taken as that: no truth decides"
     return decided == "mirrored", decided == "swapped", f"{_WHAT[decided]} ({evidence}; {why}; parameter side)"
 
 
@@ -113,18 +113,20 @@ _WHAT = {
 }
 
 
-def _one_sided(samples: pd.DataFrame, truth: dict[str, np.ndarray], quarters: int) -> tuple[int, int]:
-    """In how many of the most one-sided frontal pictures the face is on the side that its truth says, and of how many."""
+def _one_sided(samples: pd.DataFrame, truth: dict[str, np.ndarray], quarters: int) -> tuple[np.ndarray, np.ndarray]:
+    """Of the most one-sided frontal pictures: whether each is one-sided as its truth is (1) or as the truth's mirror
+    image (-1), and how much its truth is."""
     known = samples[samples["sample"].isin(truth) & samples["view1"].notna()]
-    strength = [np.linalg.norm(_asymmetry(truth[sample])[1]) for sample in known["sample"]]
-    agree = count = 0
-    for row in np.argsort(-np.array(strength), kind="stable")[:ONE_SIDED]:
+    strength = np.array([np.linalg.norm(_asymmetry(truth[sample])[1]) for sample in known["sample"]])
+    signs, weights = [], []
+    for row in np.argsort(-strength, kind="stable")[:ONE_SIDED]:
         picture = _read(known["view1"].iloc[row])
         face = (0.0, None, None) if picture is None else _upright_face(picture, Turn(quarters))
         if face[0] > 0:
-            count += 1
-            agree += _agreement(crop.upright(picture, face[1]), face[2], truth[known["sample"].iloc[row]]) > 0
-    return agree, count
+            agreement = _agreement(crop.upright(picture, face[1]), face[2], truth[known["sample"].iloc[row]])
+            signs.append(np.sign(agreement))
+            weights.append(strength[row])
+    return np.array(signs), np.array(weights)
 
 
 def _agreement(picture: np.ndarray, points: np.ndarray, shape: np.ndarray) -> float:

@@ -54,7 +54,7 @@ def test_photographs_without_truth_from_the_folder_of_the_notebooks(tmp_path):
     assert table[["sample", "subject", "expression", "split"]].values.tolist() == [
         ["anna_smile", "anna", "smile", "test"]
     ]
-    assert table.loc[0, ["status0", "status1", "status2"]].tolist() == ["ok", "ok", "missing"]
+    assert table.loc[0, ["status0", "status1", "status2"]].tolist() == ["ok", "ok", "excluded"]
     assert "anna_smile: picture of view 2 is missing." in text and "no 2D landmarks" in text
 
 
@@ -63,7 +63,7 @@ def test_photographs_without_truth_from_the_folder_of_the_notebooks(tmp_path):
     [
         (
             {"detector": "centerface"},
-            "unknown parameter 'detector': the known ones are captures, recipe, size, faces, jobs",
+            "unknown parameter 'detector': the known ones are captures, recipe, size, turn, side",
         ),
         ({"captures": "/nowhere"}, "/nowhere is not a folder"),
     ],

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from kpl import crop
-from kpl.crop import Square
+from kpl.crop import Square, Turn
 from kpl.errors import BadInput
 
 HEIGHT, WIDTH = 6, 10  # of the lying picture
@@ -13,14 +13,18 @@ def picture():
     return np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
 
 
-def test_a_painted_pixel_turns_with_its_point():
+TURNS = [Turn(quarters, mirrored) for quarters in range(4) for mirrored in (False, True)]
+
+
+@pytest.mark.parametrize("turn", TURNS)
+def test_a_painted_pixel_turns_with_its_point(turn):
     for row, column in [(0, 0), (0, 9), (5, 0), (2, 7)]:
         painted = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
         painted[row, column] = 255
-        turned = crop.upright(painted)
-        assert turned.shape == (WIDTH, HEIGHT, 3)
+        turned = crop.upright(painted, turn)
+        assert turned.shape[1::-1] == crop.upright_size(WIDTH, HEIGHT, turn)
         (there,) = np.argwhere(turned[..., 0])
-        point = crop.upright_points(np.array([column + 0.5, row + 0.5]), width=HEIGHT)
+        point = crop.moved(crop.to_upright(WIDTH, HEIGHT, turn), np.array([column + 0.5, row + 0.5]))
         np.testing.assert_array_equal(point, there[::-1] + 0.5)
 
 
@@ -30,18 +34,40 @@ def test_turning_is_clockwise():
     assert crop.upright(painted)[0].all()
 
 
-def test_turning_back(picture):
-    np.testing.assert_array_equal(crop.lying(crop.upright(picture)), picture)
-    points = np.random.default_rng(1).uniform(0, 6, (4, 3, 2))
-    np.testing.assert_allclose(crop.lying_points(crop.upright_points(points, HEIGHT), HEIGHT), points)
-    boxes = np.array([[1.0, 2, 4, 6], [0, 0, 10, 5]])
-    np.testing.assert_allclose(crop.lying_boxes(crop.upright_boxes(boxes, HEIGHT), HEIGHT), boxes)
+@pytest.mark.parametrize("turn", TURNS)
+def test_turning_back(picture, turn):
+    np.testing.assert_array_equal(crop.lying(crop.upright(picture, turn), turn), picture)
+    matrix = crop.to_upright(WIDTH, HEIGHT, turn)
+    np.testing.assert_allclose(crop.joined(crop.inverse(matrix), matrix), [[1, 0, 0], [0, 1, 0]], atol=1e-12)
 
 
-def test_a_box_turns_with_its_pixels(picture):
+@pytest.mark.parametrize("turn", TURNS)
+def test_a_box_turns_with_its_pixels(picture, turn):
     x1, y1, x2, y2 = 2, 1, 7, 3
-    a, b, c, d = crop.upright_boxes(np.array([x1, y1, x2, y2]), HEIGHT)
-    np.testing.assert_array_equal(crop.upright(picture)[b:d, a:c], crop.upright(picture[y1:y2, x1:x2]))
+    a, b, c, d = crop.moved_box(crop.to_upright(WIDTH, HEIGHT, turn), np.array([x1, y1, x2, y2])).astype(int)
+    np.testing.assert_array_equal(crop.upright(picture, turn)[b:d, a:c], crop.upright(picture[y1:y2, x1:x2], turn))
+
+
+def test_a_similarity_is_found_again():
+    points = np.random.default_rng(0).normal(size=(5, 2))
+    matrix = np.array([[0.6, -0.8, 3], [0.8, 0.6, -2]]) * 1.7
+    np.testing.assert_allclose(crop.similarity(points, crop.moved(matrix, points)), matrix, atol=1e-12)
+    mirrored = crop.similarity(points, points * [-1, 1])
+    assert np.linalg.det(mirrored[:, :2]) > 0  # never a mirroring
+
+
+@pytest.mark.parametrize("scale", [0.3, 1.0, 2.5])
+def test_a_warped_spot_lands_where_its_point_does(scale):
+    painted = np.zeros((60, 80, 3), np.uint8)
+    painted[28:36, 38:46] = 255
+    angle = np.radians(30)
+    turn = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0]]) * scale / 64
+    turn[:, 2] = 0.5 - turn[:, :2] @ [40, 30]
+    cut = crop.warp(painted, turn, 64).astype(float)[..., 0]
+    rows, columns = np.indices(cut.shape) + 0.5
+    centre = np.array([(columns * cut).sum(), (rows * cut).sum()]) / cut.sum() / 64
+    np.testing.assert_allclose(centre, crop.moved(turn, np.array([42.0, 32.0])), atol=0.4 / 64)
+    assert cut.sum() / 255 == pytest.approx(64 * scale**2, rel=0.1)
 
 
 @pytest.mark.parametrize("x, y, side", [(1, 2, 4), (-2, -1, 5), (4, 7, 6), (-3, -3, 20), (50, 50, 3), (-9, 2, 4)])
@@ -75,8 +101,7 @@ def test_points_stay_on_their_pixels_in_the_crop(size):
     cut = crop.crop(painted, square, size).astype(float)[..., 0]
     rows, columns = np.indices(cut.shape) + 0.5
     centre = np.array([(columns * cut).sum(), (rows * cut).sum()]) / cut.sum() / size
-    np.testing.assert_allclose(centre, crop.to_crop(np.array([42.5, 31.5]), square), atol=0.2 / size)
-    np.testing.assert_allclose(crop.from_crop(crop.to_crop(np.array([42.5, 31.5]), square), square), [42.5, 31.5])
+    np.testing.assert_allclose(centre, crop.moved(crop.square_to_crop(square), np.array([42.5, 31.5])), atol=0.2 / size)
 
 
 def test_square_of_points():

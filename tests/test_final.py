@@ -19,8 +19,8 @@ def shapes(count: int, seed: int) -> np.ndarray:
 @pytest.fixture
 def faces(tmp_path) -> FaceStore:
     """Two samples with truth, then three without, the last of which has no picture."""
-    status = pd.DataFrame({f"status{view}": ["ok"] * 4 + ["missing"] for view in range(3)})
-    status.loc[3, "status0"] = "missing"
+    status = pd.DataFrame({f"status{view}": ["ok"] * 4 + ["excluded"] for view in range(3)})
+    status.loc[3, "status0"] = "excluded"
     table = pd.DataFrame({"sample": [f"0000{i}/01" for i in range(5)], "subject": [f"0000{i}" for i in range(5)]}).join(
         status
     )

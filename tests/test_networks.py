@@ -180,6 +180,15 @@ def test_mixed_precision_does_not_round_positions():
         )
 
 
+def test_answers_are_averaged_over_the_views_that_are_there_without_rounding():
+    answers = torch.rand(3, 3, 106, 3)
+    present = torch.tensor([[True, True, True], [True, False, True], [False, False, False]])
+    with torch.autocast("cpu", torch.bfloat16):
+        mean = networks.mean_answer(answers, present)
+    expected = torch.stack([answers[0].mean(dim=0), answers[1, [0, 2]].mean(dim=0), torch.zeros(106, 3)])
+    assert torch.allclose(mean, expected, atol=1e-6)
+
+
 def test_normalised_points_forget_the_crop():
     points = torch.rand(2, 3, 106, 2)
     assert torch.allclose(networks.normalised(points), networks.normalised(points * 0.5 + 0.2), atol=1e-4)
@@ -221,10 +230,13 @@ def test_what_is_not_known_is_refused_and_the_known_named(wrong, words):
         network(**wrong)
 
 
-def test_weights_that_do_not_fit_name_the_layers(tmp_path):
-    save_file(network(head="linear").state_dict(), tmp_path / "weights.safetensors")
-    with pytest.raises(BadInput, match="head.layers.0.weight"):
-        backbones.load_weights(network(head="fc"), str(tmp_path / "weights.safetensors"))
+@pytest.mark.parametrize(
+    "other, layer", [({"head": "linear"}, "head.layers.0.weight"), ({"fusion": "early"}, "fusion.missing")]
+)
+def test_weights_of_another_structure_are_refused_and_name_the_layers(tmp_path, other, layer):
+    save_file(network(**other).state_dict(), tmp_path / "weights.safetensors")
+    with pytest.raises(BadInput, match=f"{layer}.*same backbone, fusion and head"):
+        backbones.load_weights(network(), str(tmp_path / "weights.safetensors"))
 
 
 def test_a_file_that_is_no_weights_file_is_refused(tmp_path):

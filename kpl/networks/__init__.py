@@ -104,4 +104,5 @@ def mean_answer(answers: Tensor, present: Tensor) -> Tensor:
     if answers.shape[1] == 1:
         return answers[:, 0]
     weight = present / present.sum(dim=1, keepdim=True).clamp_min(1)  # (B, 3)
-    return torch.einsum("ba,ba...->b...", weight, answers.float())
+    # Products and sums, not a matrix product: mixed precision would round that.
+    return (answers.float().flatten(2) * weight[..., None]).sum(dim=1).unflatten(1, answers.shape[2:])

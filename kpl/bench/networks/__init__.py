@@ -26,6 +26,7 @@ from kpl.files import atomic, read_npz
 from kpl.networks import SUBSETS
 
 FIELDS = ("samples", "nme", "inner_nme", "distance", "predicted")
+SUBSET_NAMES = ["".join(str(view) for view in range(3) if subset[view]) for subset in SUBSETS]
 COSTS = ("parameters", "multiply_adds", "samples_per_s", "memory")
 
 
@@ -47,7 +48,7 @@ def main(arguments: list[str]) -> None:
         name: [read_npz(configs[name, seed].run_folder / measure.FILE, FIELDS + COSTS) for seed in range(options.seeds)]
         for name in options.variants
     }
-    results = table(found, store, runs)
+    results = table(found, store)
     publish(results.round(5), options.output / "networks.csv")
     draw(results, found, options.output)
 
@@ -114,22 +115,22 @@ def train_all(configs: list[TrainFold], store: FaceStore, jobs: int) -> None:
             job.result()
 
 
-def table(found: dict[str, list[dict[str, np.ndarray]]], store: FaceStore, runs: Path) -> pd.DataFrame:
+def table(found: dict[str, list[dict[str, np.ndarray]]], store: FaceStore) -> pd.DataFrame:
     """One row a variant. Errors of a sample are means over the seeds; intervals are bootstrapped over subjects."""
     by_sample = store.table.set_index("sample")
     samples = found[BASELINE][0]["samples"]
     subjects = by_sample.loc[samples, "subject"].to_numpy()
-    constant = mean_shape_errors(store, samples, runs)
+    constant = mean_shape_errors(store, samples)
     errors = {name: np.mean([seed["nme"] for seed in seeds], axis=0) for name, seeds in found.items()}  # (7, H)
     rows = [{"variant": "mean_shape", **scores(constant, subjects, constant, errors[BASELINE][-1])}]
     for name, seeds in found.items():
-        views = dict(zip(SUBSETS_NAMES, errors[name].mean(axis=1)))
+        views = dict(zip(SUBSET_NAMES, errors[name].mean(axis=1)))
         rows.append(
             {"variant": name}
             | scores(errors[name][-1], subjects, constant, errors[BASELINE][-1])
             | {"inner_nme": np.mean([seed["inner_nme"][-1] for seed in seeds])}
             | {"seeds_range": np.ptp([seed["nme"][-1].mean() for seed in seeds])}
-            | {f"nme_views_{name}": value for name, value in views.items() if name != "012"}
+            | {f"nme_views_{seen}": value for seen, value in views.items() if seen != "012"}
             | {"gain_over_best_view": 1 - views["012"] / min(views["0"], views["1"], views["2"])}
             | {"spread_believed": np.mean([rms(seed["distance"]) / rms(seed["predicted"]) for seed in seeds])}
             | {
@@ -142,10 +143,7 @@ def table(found: dict[str, list[dict[str, np.ndarray]]], store: FaceStore, runs:
     return pd.DataFrame(rows)
 
 
-SUBSETS_NAMES = ["".join(str(view) for view in range(3) if subset[view]) for subset in SUBSETS]
-
-
-def mean_shape_errors(store: FaceStore, samples: np.ndarray, runs: Path) -> np.ndarray:
+def mean_shape_errors(store: FaceStore, samples: np.ndarray) -> np.ndarray:
     """NME of the training samples' mean shape on the held-out `samples`."""
     held_out = store.table["sample"].isin(samples).to_numpy()
     mean = store.points3d[store.known & ~held_out].mean(axis=0)

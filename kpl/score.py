@@ -75,7 +75,7 @@ def nearest_orthogonal(matrices: np.ndarray) -> np.ndarray:
     a fifth of the time of as many small SVDs, and the same to 1e-14. Matrices near the singular ones go to the SVD.
     """
     size = np.sqrt((matrices**2).sum(axis=(1, 2)))
-    singular = np.abs(np.linalg.det(matrices)) < 1e-6 * size**3
+    singular = np.abs(np.linalg.det(matrices)) <= 1e-6 * size**3
     x = np.where(singular[:, None, None], np.eye(3), matrices).transpose(1, 2, 0)  # (3, 3, N): rows of long vectors
     for _ in range(12):  # five or six are enough for a face
         a, b, c = x

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from kpl import score
+from kpl.bench import score as bench
 from kpl.errors import BadInput
 from kpl.landmarks import EYE_CENTERS, INNER, MEAN_SHAPE
 
@@ -98,3 +99,24 @@ def test_what_is_not_defined_is_refused(pred, gt, words):
 def test_a_curve_of_nothing_is_refused(errors):
     with pytest.raises(BadInput):
         score.auc(errors)
+
+
+def test_nearest_orthogonal_matrices_are_those_of_the_svd():
+    """Also of mirrored, flat and nearly flat configurations, and of one that is a point."""
+    rng = np.random.default_rng(0)
+    matrices = rng.normal(size=(60, 3, 3)) * np.array([1, 1, 0.05])
+    matrices[20:40, :, 2] *= 1e-5
+    matrices[40:50, :, 2] = 0
+    matrices[50:] *= 1e-8
+    u, _, vt = np.linalg.svd(matrices)
+    found = score.nearest_orthogonal(matrices)
+    np.testing.assert_allclose(found[:20], (u @ vt)[:20], atol=1e-12)
+    np.testing.assert_allclose(found[20:40], (u @ vt)[20:40], atol=1e-9)
+    np.testing.assert_array_equal(found[40:50], (u @ vt)[40:50])  # half of the answer is free there: the SVD's stands
+    np.testing.assert_allclose(found[50:], (u @ vt)[50:], atol=1e-12)
+
+
+def test_all_at_once_is_the_loop_over_samples():
+    rng = np.random.default_rng(1)
+    gt, pred = (MEAN_SHAPE + rng.normal(0, 0.02, (50, 106, 3)) for _ in range(2))
+    assert np.abs(score.nme(pred, gt) - bench.loop(pred, gt)).max() < 1e-12

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from kpl import landmarks, submission
+from kpl import captures, fixed_point, landmarks, score, submission
 from kpl.errors import BadInput
 
 NAMES = ["00001/01", "00001/other_2", "00002/07"]
@@ -92,3 +92,52 @@ def test_unfit_predictions_are_not_written(tmp_path, points):
         with pytest.raises(BadInput, match=message):
             submission.write(tmp_path / "out.txt", names, shapes)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "text", ["0.1 0.2 0.3", "-12.345678 1e-3 .5", "0.123456  0.2 0.3", "+0.123456 0.2 0.3", "1.0000001 0 0"]
+)
+def test_numbers_written_in_other_ways_are_read_as_python_reads_them(path, points, text):
+    edit(path, 5, text)
+    names, read = submission.read(path)
+    assert fixed_point.parse(path.read_bytes()) is None and names == NAMES
+    np.testing.assert_array_equal(read[0, 3], [float(word) for word in text.split()])
+    np.testing.assert_array_equal(read[1:], np.round(points, 6)[1:])
+
+
+def test_the_fast_reader_gives_the_bits_of_the_slow_one(path):
+    data = path.read_bytes()
+    names, fast = fixed_point.parse(data)
+    slow_names, slow = submission._line_by_line(path, data)
+    assert names == slow_names
+    np.testing.assert_array_equal(fast, slow)
+
+
+def test_mirrored_and_mis_scaled_shapes_are_noticed(points):
+    assert submission.oddities(NAMES, points) == []
+    odd = np.stack([points[0] * [-1, 1, 1], points[1] + 5, points[2] * 100])
+    first, last = submission.oddities(NAMES, odd)
+    assert first.startswith("00001/01 is mirrored") and "00002/07 is" in last and "times as large" in last
+
+
+def test_the_commands_check_and_score_a_file(tiny_captures, tmp_path, capsys):
+    truth = captures.truth(tiny_captures / "held_out")
+    names, gt = list(truth), np.stack(list(truth.values()))
+    good, poor, one = (str(tmp_path / name) for name in ("good.txt", "poor.txt", "one.txt"))
+    submission.write(good, names, gt + np.random.default_rng(0).normal(0, 0.005, gt.shape))
+    submission.write(poor, names[::-1], np.broadcast_to(landmarks.MEAN_SHAPE * [-1, 1, 1], gt.shape))
+    submission.write(one, names[:1], gt[:1])
+    folder, answers = str(tiny_captures), str(tiny_captures / "held_out")
+    assert submission.main(["check", good, "--captures", folder]) == 0
+    assert capsys.readouterr().out.strip().endswith(f"{len(names)} samples, complete and well-formed")
+    assert submission.main(["check", poor, "--captures", folder]) == 0
+    said = capsys.readouterr().out
+    assert "is mirrored" in said and "and 4 more like these" in said and "one and the same shape" in said
+    assert submission.main(["check", one, "--captures", folder]) == 1
+    assert f"{len(names) - 1} of {len(names)} samples are missing" in capsys.readouterr().err
+    assert submission.main(["check", one, "--captures", folder, "--split", "val"]) == 1
+    assert "no sample of the split 'val': --split may be test, train" in capsys.readouterr().err
+    assert submission.main(["score", good, "--truth", answers, "--against", poor]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert f"NME {score.nme(submission.check(good, names), gt).mean():.4f}" in lines[0] and "ratio 0.0" in lines[2]
+    assert submission.main(["score", one, "--truth", answers]) == 1

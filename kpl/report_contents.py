@@ -15,8 +15,8 @@ from kpl import breakdown, charts, report, score
 from kpl.crop import moved
 from kpl.faces import FaceStore
 from kpl.files import read_json
-from kpl.landmarks import OUTLINES
 from kpl.oof import OofStore
+from kpl.overlay import draw, fit_camera, project
 
 PACKAGES = ("torch", "timm", "numpy", "scipy", "pandas", "scikit-learn", "lightgbm", "opencv-python", "papermill")
 SHOWN = 4  # worst and best samples
@@ -221,39 +221,8 @@ def strip(scored: Scored, i: int, side: int = 256) -> np.ndarray:
             continue
         camera = fit_camera(scored.gt[i], seen)
         for name, shape in (("truth", scored.gt[i]), ("prediction", aligned)):
-            _draw(picture, project(camera, shape) * side, _COLOURS[name])
+            draw(picture, project(camera, shape) * side, _COLOURS[name])
     return np.concatenate(views, axis=1)
-
-
-def fit_camera(shape: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """The projective camera (3, 4) that sees landmarks (106, 3) at points (106, 2), by direct linear transformation
-    (Hartley & Zisserman, 2nd ed., section 7.1), with centred and scaled points."""
-    centre, size = shape.mean(axis=0), shape.std()
-    middle, width = points.mean(axis=0), points.std()
-    solid = np.column_stack([(shape - centre) / size, np.ones(len(shape))])
-    x, y = ((points - middle) / width).T
-    zeros = np.zeros_like(solid)
-    rows = np.concatenate(
-        [np.hstack([solid, zeros, -x[:, None] * solid]), np.hstack([zeros, solid, -y[:, None] * solid])]
-    )
-    camera = np.linalg.svd(rows, full_matrices=False)[2][-1].reshape(3, 4)
-    to_points = np.array([[width, 0, middle[0]], [0, width, middle[1]], [0, 0, 1]])
-    from_shape = np.vstack([np.column_stack([np.eye(3) / size, -centre / size]), [0, 0, 0, 1]])
-    return to_points @ camera @ from_shape
-
-
-def project(camera: np.ndarray, shape: np.ndarray) -> np.ndarray:
-    """A camera (3, 4) sees landmarks (106, 3) at points (106, 2)."""
-    seen = np.column_stack([shape, np.ones(len(shape))]) @ camera.T
-    return seen[:, :2] / seen[:, 2:]
-
-
-def _draw(picture: np.ndarray, points: np.ndarray, colour: tuple[int, int, int]) -> None:
-    fine = np.round(points * 8).astype(np.int32)  # eighths of a pixel
-    for outline in OUTLINES.values():
-        cv2.polylines(picture, [fine[outline]], False, colour, 1, cv2.LINE_AA, shift=3)
-    for x, y in fine:
-        cv2.circle(picture, (int(x), int(y)), 10, colour, -1, cv2.LINE_AA, shift=3)
 
 
 def _stacking(choice: dict, comparison: pd.DataFrame, duel: pd.DataFrame, scored: Scored) -> str:

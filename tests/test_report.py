@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import websocket
 
-from kpl import breakdown, coordinates, report, report_contents, results, score
+from kpl import breakdown, coordinates, overlay, report, report_contents, results, score
 from kpl.errors import BadInput
 from kpl.landmarks import GROUPS, MEAN_SHAPE
 
@@ -37,7 +37,7 @@ def make_scored(ages: dict | None = None) -> report_contents.Scored:
         "mean": score.nme((pred + means) / 2, gt),
         "final": score.nme(pred, gt),
     }
-    points2d = np.stack([[report_contents.project(CAMERA, shape)] * 3 for shape in gt])
+    points2d = np.stack([[overlay.project(CAMERA, shape)] * 3 for shape in gt])
     crops = rng.integers(0, 255, (20, 3, 32, 32, 3)).astype(np.uint8)
     samples = np.array([f"{subject}/{expression}" for subject, expression in zip(subjects, expressions)])
     return report_contents.Scored(
@@ -92,10 +92,10 @@ def test_without_ages_cameras_and_pictures_their_parts_are_absent():
 
 
 def test_a_camera_is_found_from_what_it_sees():
-    seen = report_contents.project(CAMERA, MEAN_SHAPE)
-    found = report_contents.fit_camera(MEAN_SHAPE, seen)
+    seen = overlay.project(CAMERA, MEAN_SHAPE)
+    found = overlay.fit_camera(MEAN_SHAPE, seen)
     other = MEAN_SHAPE + np.random.default_rng(1).normal(0, 0.05, MEAN_SHAPE.shape)
-    np.testing.assert_allclose(report_contents.project(found, other), report_contents.project(CAMERA, other), atol=1e-9)
+    np.testing.assert_allclose(overlay.project(found, other), overlay.project(CAMERA, other), atol=1e-9)
 
 
 def test_landmarks_are_drawn_where_the_camera_sees_them():
@@ -105,7 +105,7 @@ def test_landmarks_are_drawn_where_the_camera_sees_them():
     assert drawn.shape == (256, 768, 3)
     changed = np.argwhere((drawn != plain).any(axis=2)[:, :256])
     aligned = score.align(scored.pred[3:4], scored.gt[3:4])[0]
-    points = np.concatenate([report_contents.project(CAMERA, shape) for shape in (aligned, scored.gt[3])]) * 256
+    points = np.concatenate([overlay.project(CAMERA, shape) for shape in (aligned, scored.gt[3])]) * 256
     np.testing.assert_allclose(changed.min(axis=0)[::-1], points.min(axis=0), atol=3)
     np.testing.assert_allclose(changed.max(axis=0)[::-1], points.max(axis=0), atol=3)
 

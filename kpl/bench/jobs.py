@@ -119,13 +119,15 @@ def train(team: list[subprocess.Popen], network: str, folds: int) -> float:
         for process in team:
             answer = process.stdout.readline()
             if not answer:
-                raise BadInput(f"training {network} failed: try it with 02_train_fold to see why.")
-            samples += json.loads(answer)
+                raise BadInput(f"training {network} was killed: try it with 02_train_fold to see why.")
+            if not answer.strip().isdigit():
+                raise BadInput(f"training {network} failed: {answer.strip()}")
+            samples += int(answer)
     return samples / (time.perf_counter() - started)
 
 
 def work(faces: str, samples: int, runs: str, cores: str) -> None:
-    """Train fold 0 for an epoch for each network read from stdin, and answer with the number of its samples."""
+    """Train fold 0 for an epoch for each network read from stdin; answer with the number of its samples, or why not."""
     if cores:
         os.sched_setaffinity(0, [int(core) for core in cores.split(",")])
     from kpl.train import hold_out, train_fold
@@ -135,9 +137,12 @@ def work(faces: str, samples: int, runs: str, cores: str) -> None:
         backbone, size = line.strip().split(":")
         given = {"faces": faces, "runs": f"{runs}/{turn}", "backbone": backbone, "image_size": int(size), "epochs": 1}
         config = checked(TrainFold, notebook_defaults() | given | {"weights": "none"})
-        with contextlib.redirect_stdout(io.StringIO()):
-            train_fold(config, store)
-        print(int((store.known & ~hold_out(config, store)).sum()), flush=True)
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):
+                train_fold(config, store)
+            print(int((store.known & ~hold_out(config, store)).sum()), flush=True)
+        except BadInput as error:
+            print(error, flush=True)
 
 
 def first(store: FaceStore, count: int) -> FaceStore:

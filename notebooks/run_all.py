@@ -187,7 +187,6 @@ def run_all(options: argparse.Namespace) -> None:
         "results": str(output / "results.csv"),
     }
     run_stages([Stage("05_submit", "05_submit", submit, key)], output, here)
-    write_report(output)
     print_results(output / "results.csv")
     if listing(data) != captures:
         print(f"\nThe captures in {data} have changed while this ran: all of the above is of those it started with.")
@@ -214,30 +213,6 @@ def make_studio() -> None:
     print("== studio: captures in input/studio", flush=True)
     if subprocess.run(command, cwd=ROOT).returncode:
         raise StageFailed("the studio failed: its message is above; the same command goes on where it stopped.")
-
-
-def write_report(output: Path) -> None:
-    """The executed 05_submit as one HTML page, to look at or to hand on; an up-to-date one is left as it is."""
-    executed, report = output / "notebooks" / "05_submit.ipynb", output / "report.html"
-    if report.exists() and report.stat().st_mtime_ns > executed.stat().st_mtime_ns:
-        return
-    subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "nbconvert",
-            "--to",
-            "html",
-            "--log-level",
-            "ERROR",
-            "--output-dir",
-            str(output),
-            "--output",
-            "report.html",
-            str(executed),
-        ],
-        check=True,
-    )
 
 
 def print_results(file: Path) -> None:

@@ -29,7 +29,7 @@ from kpl.faces import FaceStore
 
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="./run_all.sh bench jobs", description=__doc__.splitlines()[0])
-    parser.add_argument("--faces", default="output/faces/centerface_256", help="a store of faces with truth")
+    parser.add_argument("--faces", default="output/faces/centerface256", help="a store of faces with truth")
     parser.add_argument("--networks", nargs="+", metavar="NAME:PX", default=["hgnetv2_b0:64", "resnet18:64"])
     parser.add_argument("--samples", type=int, default=280, help="samples with truth that a fold is made from")
     parser.add_argument("--rounds", type=int, default=3, help="times that each contender trains its folds")

@@ -92,7 +92,7 @@ def _config(options: argparse.Namespace, seed: int) -> TrainFold:
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="./run_all.sh bench training", description=__doc__.splitlines()[0])
-    parser.add_argument("--faces", default="output/faces/centerface_256", help="a store of faces with truth")
+    parser.add_argument("--faces", default="output/faces/centerface256", help="a store of faces with truth")
     parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS), metavar="NAME")
     parser.add_argument("--backbone", default="hgnetv2_b0")
     parser.add_argument("--image-size", type=int, default=64)

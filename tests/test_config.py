@@ -3,7 +3,7 @@ import pytest
 from kpl import config
 from kpl.errors import BadInput
 
-GOOD = {"faces": "a", "runs": "b", "oof": "c"}
+GOOD = {"faces": "a", "runs": "b", "oof": "c", "copies": True}
 
 
 def test_values_become_a_frozen_config():
@@ -27,7 +27,7 @@ def test_other_names_of_a_notebook_do_not_disturb():
 
 def test_a_missing_parameter_is_named():
     with pytest.raises(BadInput, match="'oof' is missing"):
-        config.checked(config.Oof, {"faces": "a", "runs": "b"})
+        config.checked(config.Oof, {"faces": "a", "runs": "b", "copies": True})
 
 
 @pytest.mark.parametrize("value, words", [("false", "True or False"), (1, "must be bool")])

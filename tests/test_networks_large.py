@@ -18,7 +18,7 @@ class AllHeads(torch.nn.Module):
 
     def __init__(self, fusion):
         super().__init__()
-        self.heads = torch.nn.ModuleList(make(fusion.widths, 0.1) for make in HEADS.values())
+        self.heads = torch.nn.ModuleList(make(fusion.width, fusion.channels, 0.1) for make in HEADS.values())
 
     def forward(self, features):
         return sum(head(features) for head in self.heads)

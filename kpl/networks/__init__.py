@@ -68,8 +68,8 @@ class FaceNetwork(nn.Module):
                 raise BadInput(f"{value!r} is not known to the networks: choose one of {', '.join(known)}.")
         self.view_dropout = view_dropout
         self.fusion = FUSIONS[fusion](backbone, image_size, share, pretrained, with_levels=head in ATTENDING)
-        self.head = HEADS[head](self.fusion.widths, dropout)
-        self.spread = Spread(self.fusion.widths.vector)
+        self.head = HEADS[head](self.fusion.width, self.fusion.channels, dropout)
+        self.spread = Spread(self.fusion.width)
         self.lift = LinearLift() if self.fusion.finds_points else None
         self.register_buffer("shape_mean", shape_mean.detach().clone().float().contiguous())
         self.register_buffer("shape_scale", shape_scale.detach().clone().float().contiguous())

@@ -1,6 +1,5 @@
 """From pictures to feature levels and 2D landmark maps, view by view; views may share an encoder, also by mirroring."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -8,23 +7,21 @@ from torch import Tensor, nn
 
 from kpl import backbones
 from kpl.landmarks import COUNT
-from kpl.networks.maps import mirrored_back, sides_renamed
+from kpl.networks.maps import mirrored_back
 
 # Which views go through one encoder. In "mirrored" and "sides" view 2 is mirrored, so that it looks like view 0.
 SHARES = {"all": [[0, 1, 2]], "mirrored": [[0, 1, 2]], "sides": [[0, 2], [1]], "none": [[0], [1], [2]]}
 MIRRORED = ("mirrored", "sides")
-LOCAL = 64  # channels of the features that the 2D landmark maps are made from
 
 
 class Seen(NamedTuple):
     """What the encoders see. means: the levels' pooled features, each (B, 3, C), coarse last; levels: the feature maps
     themselves, each (B, 3, C, H, W), unmirrored, [] if not asked for; maps: (B, 3, 106, H, W) logits of where each 2D
-    landmark is in each view's crop, or None; local: (B, 3, 106, C) features at each view's landmarks, or None."""
+    landmark is in each view's crop, or None."""
 
     means: list[Tensor]
     levels: list[Tensor]
     maps: Tensor | None
-    local: Tensor | None
 
 
 class Encoders(nn.Module):
@@ -36,9 +33,7 @@ class Encoders(nn.Module):
     ) -> None:
         super().__init__()
         self.share, self.with_levels = share, with_levels
-        self.encoders = nn.ModuleList(
-            ViewEncoder(backbone, image_size, pretrained, with_maps, with_levels) for _ in SHARES[share]
-        )
+        self.encoders = nn.ModuleList(ViewEncoder(backbone, image_size, pretrained, with_maps) for _ in SHARES[share])
         self.channels = self.encoders[0].channels
 
     def forward(self, pixels: Tensor) -> Seen:
@@ -46,66 +41,47 @@ class Encoders(nn.Module):
         pixels = sides_alike(pixels, self.share)
         groups = SHARES[self.share]
         parts = [encoder(pixels[:, group].flatten(0, 1)) for encoder, group in zip(self.encoders, groups)]
-        means, levels, maps, local = (list(part) for part in zip(*parts))  # for each group
+        means, levels, maps = (list(part) for part in zip(*parts))  # for each group
         return Seen(
             [together(level, self.share) for level in zip(*means)],
             [sides_alike(together(level, self.share), self.share) for level in zip(*levels)]
             if self.with_levels
             else [],
-            None if maps[0] is None else self._renamed(together(maps, self.share), mirrored_back),
-            self._renamed(together(local, self.share), sides_renamed)
-            if self.with_levels and local[0] is not None
-            else None,
+            None if maps[0] is None else self._unmirrored_maps(together(maps, self.share)),
         )
 
-    def _renamed(self, landmarks: Tensor, rename: Callable[[Tensor], Tensor]) -> Tensor:
-        """What a mirrored view 2 says of its landmarks, as said of the unmirrored one."""
+    def _unmirrored_maps(self, maps: Tensor) -> Tensor:
         if self.share not in MIRRORED:
-            return landmarks
-        return torch.cat([landmarks[:, :2], rename(landmarks[:, 2:])], dim=1)
+            return maps
+        return torch.cat([maps[:, :2], mirrored_back(maps[:, 2:])], dim=1)
 
 
 class ViewEncoder(nn.Module):
     """A timm backbone's feature levels, pooled, and 2D landmark maps from the levels merged as in a feature pyramid's
     top-down path (Lin et al. 2017)."""
 
-    def __init__(
-        self, backbone: str, image_size: int, pretrained: bool, with_maps: bool, with_local: bool, width: int = LOCAL
-    ) -> None:
+    def __init__(self, backbone: str, image_size: int, pretrained: bool, with_maps: bool, width: int = 64) -> None:
         super().__init__()
         self.backbone = backbones.create(backbone, image_size, pretrained)
         self.channels = self.backbone.channels
-        self.with_maps, self.with_local = with_maps, with_local
+        self.with_maps = with_maps
         if with_maps:
             self.lateral = nn.ModuleList(nn.Conv2d(channels, width, 1) for channels in self.channels)
             self.neck = nn.Sequential(nn.Conv2d(width, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU())
             self.maps = nn.Conv2d(width, COUNT, 1)
 
-    def forward(self, pixels: Tensor) -> tuple[list[Tensor], list[Tensor], Tensor | None, Tensor | None]:
-        """(B, 3, S, S) in 0..1 -> the levels' means (B, C), coarse last, the levels (B, C, H, W) themselves, the maps
-        (B, 106, H, W) and the features under them (B, 106, C), each None if not asked for."""
+    def forward(self, pixels: Tensor) -> tuple[list[Tensor], list[Tensor], Tensor | None]:
+        """(B, 3, S, S) in 0..1 -> the levels' means (B, C), coarse last, the levels (B, C, H, W) themselves, and the
+        maps (B, 106, H, W) or None."""
         levels = self.backbone(self.backbone.standardised(pixels))
         means = [level.mean(dim=(2, 3)) for level in levels]
-        if not self.with_maps:
-            return means, levels, None, None
-        features = self.neck(self._merged(levels))
-        maps = self.maps(features).float()
-        return means, levels, maps, under(maps, features) if self.with_local else None
+        return means, levels, self._maps(levels) if self.with_maps else None
 
-    def _merged(self, levels: list[Tensor]) -> Tensor:
+    def _maps(self, levels: list[Tensor]) -> Tensor:
         merged = self.lateral[-1](levels[-1])
         for level, lateral in zip(levels[-2::-1], self.lateral[-2::-1]):
             merged = lateral(level) + nn.functional.interpolate(merged, size=level.shape[-2:], mode="nearest")
-        return merged
-
-
-def under(maps: Tensor, features: Tensor) -> Tensor:
-    """The features (B, C, H, W) at each landmark, averaged as its map (B, 106, H, W) weighs the cells: (B, 106, C).
-
-    No gradient goes back through the weights: where a landmark is, its own target says.
-    """
-    share = maps.detach().flatten(2).softmax(dim=2).to(features.dtype)
-    return torch.einsum("blp,bcp->blc", share, features.flatten(2))
+        return self.maps(self.neck(merged)).float()
 
 
 def sides_alike(pictures: Tensor, share: str) -> Tensor:

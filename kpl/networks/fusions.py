@@ -1,8 +1,8 @@
 """How three views become one: a fusion takes the pictures and hands features to the head.
 
 forward(pixels (B, 3, RGB, S, S) in 0..1, present (B, 3) bool) -> Features. What a missing view's picture would have given
-is replaced by learned values, so it says nothing but that it is missing. Attributes: `widths` of what it hands over,
-`finds_points` whether it looks for 2D landmarks. A new fusion is a class like these, and a name at the end.
+is replaced by learned values, so it says nothing but that it is missing. Attributes: `width` D of the vectors, `channels`
+of the levels, `finds_points` whether it looks for 2D landmarks. A new fusion is a class like these, and a name at the end.
 """
 
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from kpl import backbones
 from kpl.landmarks import COUNT
-from kpl.networks.encoders import LOCAL, SHARES, Encoders, sides_alike, together
+from kpl.networks.encoders import SHARES, Encoders, sides_alike, together
 from kpl.networks.maps import VIEWS, normalised, spatial_softmax
 
 SHALLOW = 8  # channels of a view's shallow layers: they work at full size, where channels are dear
@@ -23,24 +23,14 @@ class Features(NamedTuple):
 
     vectors: (B, A, D), A is 1, or 3 where each view answers for itself; levels: feature maps (B, 3 or 1, C, H, W), coarse
     last, [] if not asked for; points: (B, 3, 212) normalised 2D landmarks or None; maps: (B, 3, 106, H, W) logits or None;
-    local: (B, 3, 106, C) features at the 2D landmarks or None; present: (B, 3) bool.
+    present: (B, 3) bool.
     """
 
     vectors: Tensor
     levels: list[Tensor]
     points: Tensor | None
     maps: Tensor | None
-    local: Tensor | None
     present: Tensor
-
-
-class Widths(NamedTuple):
-    """Channels of a fusion's features, from which a head is made: D of the vectors, those of the levels, and those of the
-    features at the 2D landmarks, 0 if there are none."""
-
-    vector: int
-    levels: list[int]
-    local: int
 
 
 class Average(nn.Module):
@@ -51,11 +41,12 @@ class Average(nn.Module):
     def __init__(self, backbone: str, image_size: int, share: str, pretrained: bool, with_levels: bool) -> None:
         super().__init__()
         self.encoders = Encoders(backbone, image_size, share, pretrained, with_maps=False, with_levels=with_levels)
-        self.widths = Widths(self.encoders.channels[-1], self.encoders.channels, 0)
+        self.channels = self.encoders.channels
+        self.width = self.channels[-1]
 
     def forward(self, pixels: Tensor, present: Tensor) -> Features:
         seen = self.encoders(pixels)
-        return Features(seen.means[-1], seen.levels, None, None, None, present)
+        return Features(seen.means[-1], seen.levels, None, None, present)
 
 
 class Late(nn.Module):
@@ -67,16 +58,17 @@ class Late(nn.Module):
     def __init__(self, backbone: str, image_size: int, share: str, pretrained: bool, with_levels: bool) -> None:
         super().__init__()
         self.encoders = Encoders(backbone, image_size, share, pretrained, with_maps=True, with_levels=with_levels)
-        view_width = sum(self.encoders.channels) + COUNT * 2
+        self.channels = self.encoders.channels
+        view_width = sum(self.channels) + COUNT * 2
         self.missing = nn.Parameter(torch.zeros(VIEWS, view_width))
-        self.widths = Widths(VIEWS * view_width, self.encoders.channels, LOCAL)
+        self.width = VIEWS * view_width
 
     def forward(self, pixels: Tensor, present: Tensor) -> Features:
         seen = self.encoders(pixels)
         points = normalised(spatial_softmax(seen.maps)).flatten(2)  # (B, 3, 212)
         vectors = torch.cat([*seen.means, points], dim=2)  # (B, 3, D)
         vectors = torch.where(present[..., None], vectors, self.missing).flatten(1)[:, None]  # (B, 1, 3 D)
-        return Features(vectors, seen.levels, points, seen.maps, seen.local, present)
+        return Features(vectors, seen.levels, points, seen.maps, present)
 
 
 class Early(nn.Module):
@@ -92,7 +84,8 @@ class Early(nn.Module):
         self.missing = nn.Parameter(torch.zeros(VIEWS, SHALLOW, 1, 1))
         self.merge = nn.Sequential(*conv(VIEWS * SHALLOW, VIEWS * SHALLOW, kernel=1))
         self.trunk = backbones.create(backbone, image_size, pretrained, channels=VIEWS * SHALLOW)
-        self.widths = Widths(sum(self.trunk.channels), self.trunk.channels, 0)
+        self.channels = self.trunk.channels
+        self.width = sum(self.channels)
 
     def forward(self, pixels: Tensor, present: Tensor) -> Features:
         pixels = sides_alike(self.trunk.standardised(pixels), self.share)
@@ -111,7 +104,8 @@ class Channels9(nn.Module):
         self.with_levels = with_levels
         self.missing = nn.Parameter(torch.zeros(VIEWS, 3, 1, 1))
         self.trunk = backbones.create(backbone, image_size, pretrained, channels=VIEWS * 3)
-        self.widths = Widths(sum(self.trunk.channels), self.trunk.channels, 0)
+        self.channels = self.trunk.channels
+        self.width = sum(self.channels)
 
     def forward(self, pixels: Tensor, present: Tensor) -> Features:
         pixels = torch.where(present[..., None, None, None], self.trunk.standardised(pixels), self.missing)
@@ -121,7 +115,7 @@ class Channels9(nn.Module):
 def trunk_features(levels: list[Tensor], present: Tensor, with_levels: bool) -> Features:
     """Of one trunk's levels, each (B, C, H, W): their means side by side."""
     vectors = torch.cat([level.mean(dim=(2, 3)) for level in levels], dim=1)[:, None]  # (B, 1, D)
-    return Features(vectors, [level[:, None] for level in levels] if with_levels else [], None, None, None, present)
+    return Features(vectors, [level[:, None] for level in levels] if with_levels else [], None, None, present)
 
 
 def conv(channels_in: int, channels_out: int, kernel: int = 3) -> list[nn.Module]:

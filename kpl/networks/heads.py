@@ -1,15 +1,14 @@
 """Heads: features in, standardised residuals to the mean shape out. head(features) -> (B, A, 106, 3), A as in Features.
 
-A head is made from the widths of the features and the dropout. Last layers start at zero, so training starts from the mean
-shape and the lift. A new head is a function or class, and a name at the end.
+A head is made from the width of the vectors, the channels of the levels, and the dropout. Last layers start at zero, so
+training starts from the mean shape and the lift. A new head is a function or class, and a name at the end.
 """
 
 import torch
 from torch import Tensor, nn
 
 from kpl.landmarks import COUNT
-from kpl.networks.fusions import Features, Widths
-from kpl.networks.landmark_queries import LandmarkQueries
+from kpl.networks.fusions import Features
 from kpl.networks.layers import starting_at_zero, three_layers
 from kpl.networks.maps import VIEWS
 from kpl.networks.sequence import Sequence
@@ -58,30 +57,23 @@ class Spread(nn.Module):
         return LARGEST_LOG * torch.tanh(self.layer(torch.cat([vectors, present], dim=2)) / LARGEST_LOG)
 
 
-def linear(widths: Widths, dropout: float) -> nn.Module:
+def linear(width: int, channels: list[int], dropout: float) -> nn.Module:
     """One layer, started as torch starts it: the official baseline's."""
-    return OnVectors(nn.Linear(widths.vector, COUNT * 3))
+    return OnVectors(nn.Linear(width, COUNT * 3))
 
 
-def fc(widths: Widths, dropout: float) -> nn.Module:
+def fc(width: int, channels: list[int], dropout: float) -> nn.Module:
     """The method's head: three fully connected layers with activation and dropout."""
-    return OnVectors(three_layers(widths.vector, COUNT * 3, dropout))
+    return OnVectors(three_layers(width, COUNT * 3, dropout))
 
 
-def axis(widths: Widths, dropout: float) -> nn.Module:
-    return ByAxis((1, 1, 1), widths.vector, dropout)
+def axis(width: int, channels: list[int], dropout: float) -> nn.Module:
+    return ByAxis((1, 1, 1), width, dropout)
 
 
-def axis_xy_z(widths: Widths, dropout: float) -> nn.Module:
-    return ByAxis((2, 1), widths.vector, dropout)
+def axis_xy_z(width: int, channels: list[int], dropout: float) -> nn.Module:
+    return ByAxis((2, 1), width, dropout)
 
 
-HEADS = {
-    "linear": linear,
-    "fc": fc,
-    "axis": axis,
-    "axis_xy_z": axis_xy_z,
-    "sequence": Sequence,
-    "queries": LandmarkQueries,
-}
-ATTENDING = ("sequence", "queries")  # those that want the feature maps
+HEADS = {"linear": linear, "fc": fc, "axis": axis, "axis_xy_z": axis_xy_z, "sequence": Sequence}
+ATTENDING = ("sequence",)  # those that want the feature maps

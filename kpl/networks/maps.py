@@ -37,11 +37,6 @@ def mirrored_back(maps: Tensor) -> Tensor:
     return maps[..., MIRROR.tolist(), :, :].flip(-1)
 
 
-def sides_renamed(local: Tensor) -> Tensor:
-    """What (..., 106, C) says of a mirrored crop's landmarks, by the landmarks of the unmirrored one."""
-    return local[..., MIRROR.tolist(), :]
-
-
 class LinearLift(nn.Module):
     """Standardised residuals that follow linearly from the views' normalised 2D landmarks, fitted by kpl.lift for each
     subset of views; zero until `fill` is called. Nothing in it is trained."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from kpl.landmarks import COUNT
-from kpl.networks.fusions import Features, Widths
+from kpl.networks.fusions import Features
 from kpl.networks.tokens import Tokens
 
 WIDTH = 128
@@ -19,11 +19,11 @@ ATTENTION_HEADS = 4
 class Sequence(nn.Module):
     """Each landmark starts as its own learned embedding plus the projected vector, and ends as (dx, dy, dz)."""
 
-    def __init__(self, widths: Widths, dropout: float) -> None:
+    def __init__(self, width: int, channels: list[int], dropout: float) -> None:
         super().__init__()
-        self.tokens = Tokens(widths.levels, WIDTH)
+        self.tokens = Tokens(channels, WIDTH)
         self.landmark = nn.Parameter(torch.randn(COUNT, WIDTH) * 0.1)
-        self.project = nn.Sequential(nn.LayerNorm(widths.vector), nn.Linear(widths.vector, WIDTH))
+        self.project = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, WIDTH))
         self.encoder = nn.GRU(WIDTH, WIDTH // 2, batch_first=True, bidirectional=True)
         self.decoder = nn.GRU(WIDTH, WIDTH, batch_first=True)
         self.self_attention = nn.MultiheadAttention(WIDTH, ATTENTION_HEADS, dropout, batch_first=True)

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from kpl import charts, compare, faces, folds, recipes, score
-from kpl.bench.networks import measure
+from kpl.bench.networks import measure, prior
 from kpl.bench.networks.variants import BASELINE, COMMON, VARIANTS
 from kpl.bench.report import publish
 from kpl.config import ROOT, TrainFold
@@ -50,6 +50,7 @@ def main(arguments: list[str]) -> None:
     }
     results = table(found, store)
     publish(results.round(5), options.output / "networks.csv")
+    say_prior(results, found, configs, store)
     draw(results, found, options.output)
 
 
@@ -142,6 +143,24 @@ def table(found: dict[str, list[dict[str, np.ndarray]]], store: FaceStore) -> pd
             }
         )
     return pd.DataFrame(rows)
+
+
+def say_prior(results: pd.DataFrame, found: dict, configs: dict, store: FaceStore) -> None:
+    """Whether a shape prior would have made the best network better."""
+    best = results.loc[results["nme"].idxmin(), "variant"]
+    saved = read_npz(configs[best, 0].run_folder / "predictions.npz", ("samples", "points"))
+    by_name = dict(zip(saved["samples"], saved["points"]))
+    samples = found[best][0]["samples"]
+    rows = pd.Series(np.arange(len(store.table)), index=store.table["sample"]).loc[samples].to_numpy()
+    subjects = store.table["subject"].to_numpy()
+    training = store.known & ~np.isin(subjects, subjects[rows])
+    points = np.stack([by_name[name] for name in samples]).astype(np.float64)
+    refined, ranks = prior.refined_errors(points, store.points3d[rows], subjects[rows], store.points3d[training])
+    change = compare.paired(refined, found[best][0]["nme"][-1], subjects[rows])
+    print(
+        f"{best} projected on the principal components of the training shapes ({min(ranks)} to {max(ranks)} of them, chosen "
+        f"on other subjects): {change.ratio:.4f} of its error ({change.ratio_low:.4f} to {change.ratio_high:.4f})."
+    )
 
 
 def mean_shape_errors(store: FaceStore, samples: np.ndarray) -> np.ndarray:

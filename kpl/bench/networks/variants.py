@@ -42,7 +42,6 @@ VARIANTS = {
     "late_axis": {"head": "axis"},
     "late_axis_xy_z": {"head": "axis_xy_z"},
     "late_sequence": {"head": "sequence"},
-    "late_queries": {"head": "queries"},
     "late_l2": {"loss": "l2"},
     "late_smooth_l1": {"loss": "smooth_l1"},
     "late_wing": {"loss": "wing"},

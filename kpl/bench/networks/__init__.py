@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from kpl import charts, compare, faces, folds, recipes, score
-from kpl.bench.networks import measure, prior
+from kpl.bench.networks import calibration, measure, prior
 from kpl.bench.networks.variants import BASELINE, COMMON, VARIANTS
 from kpl.bench.report import publish
 from kpl.config import ROOT, TrainFold
@@ -27,6 +27,7 @@ from kpl.networks import SUBSETS
 
 FIELDS = ("samples", "nme", "inner_nme", "distance", "predicted")
 SUBSET_NAMES = ["".join(str(view) for view in range(3) if subset[view]) for subset in SUBSETS]
+ONE_VIEW, TWO_VIEWS = ([subset for subset in SUBSETS if sum(subset) == count] for count in (1, 2))
 COSTS = ("parameters", "multiply_adds", "samples_per_s", "memory")
 
 
@@ -51,7 +52,8 @@ def main(arguments: list[str]) -> None:
     results = table(found, store)
     publish(results.round(5), options.output / "networks.csv")
     say_prior(results, found, configs, store)
-    draw(results, found, options.output)
+    subjects = store.table.set_index("sample").loc[found[BASELINE][0]["samples"], "subject"].to_numpy()
+    draw(results, found, subjects, options.output)
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -134,7 +136,13 @@ def table(found: dict[str, list[dict[str, np.ndarray]]], store: FaceStore) -> pd
             | {"seeds_range": np.ptp([seed["nme"][-1].mean() for seed in seeds])}
             | {f"nme_views_{seen}": value for seen, value in views.items() if seen != "012"}
             | {"gain_over_best_view": 1 - views["012"] / min(views["0"], views["1"], views["2"])}
-            | {"spread_believed": np.mean([rms(seed["distance"]) / rms(seed["predicted"]) for seed in seeds])}
+            | {
+                "spread_raw": np.mean(
+                    [calibration.rms(s["distance"][-1]) / calibration.rms(s["predicted"][-1]) for s in seeds]
+                )
+            }
+            | {"spread_believed": np.mean([believed(seed, subjects, SUBSETS[-1:]) for seed in seeds])}
+            | {"spread_believed_one_view": np.mean([believed(seed, subjects, ONE_VIEW) for seed in seeds])}
             | {
                 "million_parameters": float(seeds[0]["parameters"]) / 1e6,
                 "million_multiply_adds": float(seeds[0]["multiply_adds"]) / 1e6,
@@ -153,6 +161,8 @@ def say_prior(results: pd.DataFrame, found: dict, configs: dict, store: FaceStor
     samples = found[best][0]["samples"]
     rows = pd.Series(np.arange(len(store.table)), index=store.table["sample"]).loc[samples].to_numpy()
     subjects = store.table["subject"].to_numpy()
+    if len(np.unique(subjects[rows])) < 2:  # none to choose the rank on
+        return
     training = store.known & ~np.isin(subjects, subjects[rows])
     points = np.stack([by_name[name] for name in samples]).astype(np.float64)
     refined, ranks = prior.refined_errors(points, store.points3d[rows], subjects[rows], store.points3d[training])
@@ -193,11 +203,26 @@ def scores(errors: np.ndarray, subjects: np.ndarray, constant: np.ndarray, basel
     }
 
 
-def rms(values: np.ndarray) -> float:
-    return float(np.sqrt(np.mean(np.square(values))))
+def with_views(measured: dict[str, np.ndarray], subjects: np.ndarray, subsets: list[list[bool]]) -> tuple:
+    """Predicted (calibrated on other subjects) and real errors of all samples from the given subsets of views, (K,) each."""
+    parts = [
+        (calibration.calibrated(predicted, real, subjects).ravel(), real.ravel())
+        for subset, predicted, real in zip(SUBSETS, measured["predicted"], measured["distance"])
+        if subset in subsets
+    ]
+    return tuple(np.concatenate(part) for part in zip(*parts))
 
 
-def draw(results: pd.DataFrame, found: dict[str, list[dict[str, np.ndarray]]], folder: Path) -> None:
+def believed(measured: dict[str, np.ndarray], subjects: np.ndarray, subsets: list[list[bool]]) -> float:
+    """Real over predicted RMS error of the tenth of the landmarks with the largest predicted one: 1 is to be believed."""
+    predicted, real = with_views(measured, subjects, subsets)
+    doubtful = np.argsort(predicted)[-len(predicted) // 10 :]
+    return calibration.rms(real[doubtful]) / calibration.rms(predicted[doubtful])
+
+
+def draw(
+    results: pd.DataFrame, found: dict[str, list[dict[str, np.ndarray]]], subjects: np.ndarray, folder: Path
+) -> None:
     """networks.png and networks_spread.png."""
     trained = results[results["variant"] != "mean_shape"]
     bars = charts.intervals(
@@ -208,7 +233,12 @@ def draw(results: pd.DataFrame, found: dict[str, list[dict[str, np.ndarray]]], f
         "NME of held-out subjects with 95 % interval (dashed: the mean shape)",
         results["nme"].iloc[0],
     )
-    spreads = {name: (seeds[0]["predicted"].ravel(), seeds[0]["distance"].ravel()) for name, seeds in found.items()}
+    spreads = {}
+    for name, seeds in found.items():
+        spreads[name] = with_views(seeds[0], subjects, SUBSETS[-1:])
+        if VARIANTS[name].get("view_dropout"):
+            spreads[f"{name}: two views"] = with_views(seeds[0], subjects, TWO_VIEWS)
+            spreads[f"{name}: one view"] = with_views(seeds[0], subjects, ONE_VIEW)
     for figure, name in ((bars, "networks.png"), (charts.reliability(spreads), "networks_spread.png")):
         with atomic(folder / name) as temporary:
             figure.savefig(temporary, dpi=120)

@@ -24,9 +24,9 @@ WARM_STEPS, TIMED_STEPS = 2, 8
 def run(config: TrainFold) -> None:
     """Train `config` on one thread and leave measured.npz in its run folder; what is there already is kept.
 
-    nme, inner_nme: (7, H) of the H held-out samples seen through each subset of views; samples (H,); distance (H, 106) of
-    each landmark from the truth, and predicted (H, 106), the same as the predicted spread has it, both RMS in canonical
-    units, from all views; parameters, multiply_adds of a sample, samples_per_s in training, memory in bytes.
+    nme, inner_nme: (7, H) of the H held-out samples seen through each subset of views; samples (H,); distance
+    (7, H, 106) of each landmark from the truth, and predicted (7, H, 106), the same as the predicted spread has it, both RMS
+    in canonical units; parameters, multiply_adds of a sample, samples_per_s in training, memory in bytes.
     """
     if (config.run_folder / FILE).exists():
         return
@@ -35,7 +35,7 @@ def run(config: TrainFold) -> None:
     train.train_fold(config, store)
     network = build.trained(config.run_folder, read_json(config.run_folder / "config.json"))
     rows = np.flatnonzero(train.hold_out(config, store))
-    points, spread = subset_answers(network, store, config.image_size, rows, config.batch_size)
+    points, log_spread = subset_answers(network, store, config.image_size, rows, config.batch_size)
     truth = store.points3d[rows]
     costs = step_costs(network, store, config)
     write_npz(
@@ -43,8 +43,8 @@ def run(config: TrainFold) -> None:
         samples=store.table["sample"].to_numpy(dtype=str)[rows],
         nme=np.stack([score.nme(part, truth) for part in points]),
         inner_nme=np.stack([score.inner_nme(part, truth) for part in points]),
-        distance=np.linalg.norm(points[-1] - truth, axis=2),
-        predicted=np.exp(spread) * np.sqrt(3),
+        distance=np.linalg.norm(points - truth, axis=3),
+        predicted=np.exp(log_spread) * np.sqrt(3),
         **costs,
     )
 
@@ -52,7 +52,7 @@ def run(config: TrainFold) -> None:
 def subset_answers(
     network: FaceNetwork, store: FaceStore, image_size: int, rows: np.ndarray, batch_size: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Shapes (7, R, 106, 3) from each subset of views, the others blacked out, and log spreads (R, 106) from all views."""
+    """Shapes (7, R, 106, 3) from each subset of views, the others blacked out, and log spreads (7, R, 106)."""
     device = network.shape_mean.device
     loader = DataLoader(Views(store, image_size), batch_size, sampler=[(0, int(row)) for row in rows])
     points, spreads = [], []
@@ -63,8 +63,8 @@ def subset_answers(
             kept = torch.tensor(SUBSETS, device=device)[:, None, :, None, None, None]  # (7, 1, 3, 1, 1, 1)
             answers = [network(views * part) for part in kept]
             points.append(torch.stack([answer.points3d.float().cpu() for answer in answers]))
-            spreads.append(answers[-1].log_spread.float().cpu())
-    return torch.cat(points, dim=1).double().numpy(), torch.cat(spreads).double().numpy()
+            spreads.append(torch.stack([answer.log_spread.float().cpu() for answer in answers]))
+    return torch.cat(points, dim=1).double().numpy(), torch.cat(spreads, dim=1).double().numpy()
 
 
 def step_costs(network: FaceNetwork, store: FaceStore, config: TrainFold) -> dict[str, float]:

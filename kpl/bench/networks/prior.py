@@ -27,7 +27,7 @@ def refined_errors(
         ]
     )  # (ranks, H)
     refined, chosen = np.empty(len(points)), []
-    for others, group in GroupKFold(GROUPS).split(points, groups=subjects):
+    for others, group in GroupKFold(min(GROUPS, len(np.unique(subjects)))).split(points, groups=subjects):
         best = int(errors[:, others].mean(axis=1).argmin())
         refined[group] = errors[best, group]
         chosen.append(ranks[best])

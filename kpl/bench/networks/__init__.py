@@ -155,7 +155,8 @@ def table(found: dict[str, list[dict[str, np.ndarray]]], store: FaceStore) -> pd
 
 def say_prior(results: pd.DataFrame, found: dict, configs: dict, store: FaceStore) -> None:
     """Whether a shape prior would have made the best network better."""
-    best = results.loc[results["nme"].idxmin(), "variant"]
+    trained = results[results["variant"] != "mean_shape"]
+    best = trained.loc[trained["nme"].idxmin(), "variant"]
     saved = read_npz(configs[best, 0].run_folder / "predictions.npz", ("samples", "points"))
     by_name = dict(zip(saved["samples"], saved["points"]))
     samples = found[best][0]["samples"]

@@ -118,17 +118,23 @@ def _from_processes(views: Views, batches: Iterable[list[Key]], workers: int, si
                 losses = 0
                 yield batch
             return
-        except RuntimeError as error:
-            if "DataLoader" not in str(error):
+        except (RuntimeError, EOFError, OSError) as error:
+            if not _means_a_lost_process(error):
                 raise
             losses += 1
-            reason = str(error).splitlines()[0]
+            reason = (str(error) or type(error).__name__).splitlines()[0]
             if losses == MOST_LOSSES:
                 raise BadInput(
                     f"loader processes were lost {losses} times in a row ({reason}): start again with workers=0, "
                     "or give the machine more memory."
                 ) from error
             log.warning("a loader process was lost (%s): its batches are made again.", reason)
+
+
+def _means_a_lost_process(error: Exception) -> bool:
+    """Whether a DataLoader says so, or its process went while it handed a batch over; not what a sample itself raised."""
+    raised_by_a_sample = str(error).startswith("Caught ")
+    return not raised_by_a_sample and ("DataLoader" in str(error) or isinstance(error, (EOFError, OSError)))
 
 
 def _until_silent(batches: Iterator[Batch], silence: float) -> Iterator[Batch]:

@@ -81,6 +81,7 @@ def alive(ray) -> dict[str, dict]:
 def _connect(address: str | None):
     """The ray module, connected."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_DEDUP_LOGS", "0")  # two folds may well print the same line
     try:
         import ray
     except ImportError:

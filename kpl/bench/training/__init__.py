@@ -84,7 +84,7 @@ def _config(options: argparse.Namespace, seed: int) -> TrainFold:
         faces=options.faces, runs=str(FOLDER / f"turn{seed}"), name="ours", backbone=options.backbone,
         image_size=options.image_size, fold=0, folds=2, epochs=options.epochs, batch_size=options.batch_size, lr=options.lr,
         weight_decay=0.01, cycles=1, seed=seed, fusion=options.fusion, share="mirrored" if late else "all",
-        head="fc" if late else "linear", dropout=0.1, loss="l1", points2d=0.3 if late else 0.0, augment=True,
+        head="fc" if late else "linear", dropout=0.1, loss="l1", points2d=0.3 if late else 0.0, view_dropout=0.0, augment=True,
         weights="none", workers=options.workers, accumulate=1, precision="auto", warmup=0.0, ema=0.0, keep="last",
         patience=0, save_every=0, processes=1, tracker="tensorboard",
     )  # fmt: skip

@@ -13,6 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import lightgbm
 import numpy as np
+from sklearn.decomposition import PCA
+from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import GroupKFold
 from tqdm import tqdm
 
@@ -25,8 +27,9 @@ from kpl.averages import (
     weighted_average,
 )
 
-COMPONENTS = 4  # principal components that the trees see; measured: they help trees a little and harm ridge
-ALPHAS = np.logspace(0, 5, 11)  # ridge penalties tried, for standardised features
+COMPONENTS = 24  # principal components that the trees see: errors of the whole face show there
+ALPHAS = np.logspace(0, 5, 11)  # ridge penalties tried, for features in units of the truth's spread
+DIRECTIONS = 300  # principal components that ridge sees: its penalty silences the rest
 TREES = {
     "objective": "l2",
     "learning_rate": 0.05,
@@ -71,17 +74,24 @@ def greedy(
 
 
 def ridge(points: np.ndarray, truth: np.ndarray, subjects: np.ndarray, new_points: np.ndarray, seed: int) -> np.ndarray:
-    """A linear model for each of the 318 coordinates; one penalty, chosen by cross-validation over subjects."""
-    weights = fit_weights(points, truth)
-    features, new_features = features_of(points, new_points, weights, components=0)
-    residual = _flat(truth - weighted_average(points, weights))
-    error = np.zeros(len(ALPHAS))
-    splits = GroupKFold(min(5, len(set(subjects)))).split(residual, groups=subjects)
-    for fit, check in splits:
-        predicted = _ridge(features[:, fit], residual[fit], features[:, check], ALPHAS)  # (A, n, 318)
-        error += ((predicted - residual[check]) ** 2).sum(axis=(1, 2))
-    best = ALPHAS[[np.argmin(error)]]
-    return _add(new_points, weights, _ridge(features, residual, new_features, best)[0])
+    """A linear model of the whole face: every coordinate from all that the networks say of all landmarks.
+
+    Networks err in ways of the whole face (too long, too flat), which no landmark on its own shows. One penalty for all,
+    chosen by cross-validation over subjects.
+    """
+    weights, unit = fit_weights(points, truth), _flat(truth).std(axis=0)
+
+    def raw(points: np.ndarray) -> np.ndarray:
+        average = _flat(weighted_average(points, weights))
+        return np.concatenate([average / unit, *((_flat(one) - average) / unit for one in points)], axis=1)
+
+    seen = raw(points)
+    shorten = PCA(min(DIRECTIONS, *seen.shape), svd_solver="covariance_eigh").fit(seen)
+    residual = _flat(truth - weighted_average(points, weights)) / unit
+    features = shorten.transform(seen)
+    splits = list(GroupKFold(min(5, len(set(subjects)))).split(features, groups=subjects))
+    model = RidgeCV(ALPHAS, scoring="neg_mean_squared_error", cv=splits).fit(features, residual)
+    return _add(new_points, weights, model.predict(shorten.transform(raw(new_points))) * unit)
 
 
 def gradient_boosting(
@@ -130,18 +140,6 @@ def features_of(
     level, spread = old.mean(axis=1, keepdims=True), old.std(axis=1, keepdims=True)
     spread[spread < 1e-12] = 1.0  # a single network never departs from the mean
     return (old - level) / spread, (new - level) / spread
-
-
-def _ridge(features: np.ndarray, target: np.ndarray, new_features: np.ndarray, alphas: np.ndarray) -> np.ndarray:
-    """Ridge of each coordinate with each penalty: (C, N, F), (N, C), (C, M, F), (A,) -> (A, M, C)."""
-    center, level = features.mean(axis=1, keepdims=True), target.mean(axis=0)
-    features, new_features = features - center, new_features - center
-    values, vectors = np.linalg.eigh(features.transpose(0, 2, 1) @ features)  # (C, F), (C, F, F)
-    moment = vectors.transpose(0, 2, 1) @ (features.transpose(0, 2, 1) @ (target - level).T[:, :, None])  # (C, F, 1)
-    turned = new_features @ vectors  # (C, M, F)
-    return np.stack(
-        [(turned @ (moment / (np.maximum(values, 0) + alpha)[:, :, None]))[:, :, 0].T + level for alpha in alphas]
-    )
 
 
 def _flat(points: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import logging
 import socket
+from functools import cache
 
 import timm
 import torch
@@ -10,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from kpl.errors import BadInput
 
@@ -89,6 +91,17 @@ def timm_name(name: str) -> str:
             "any model of timm.list_models() works too."
         )
     return model_name
+
+
+@cache
+def operations(name: str, image_size: int) -> int:
+    """Floating-point operations of one forward pass of one picture, counted on a model without memory.
+
+    Raises BadInput for an unknown name or a size that the model cannot take.
+    """
+    with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
+        create(name, image_size, pretrained=False)  # it passes one picture, to see that it can
+    return counter.get_total_flops()
 
 
 def published_weights_at_hand(name: str) -> bool:

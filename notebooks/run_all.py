@@ -12,45 +12,12 @@ import time
 from functools import partial
 from pathlib import Path
 
-from kpl.conduct import cluster, disk, local, snapshot
+from kpl.conduct import cluster, disk, local, profiles, snapshot
 from kpl.conduct.stages import Engine, Stage, StageFailed, listing, run_stages
 from kpl.config import ROOT
+from kpl.errors import BadInput
 
 STUDIO = ROOT / "input" / "studio"
-
-# What a profile trains: its networks' backbones and sizes, the baseline's size, and what all networks share.
-PROFILES = {
-    "quick": {
-        "backbones": ["hgnetv2_b0"],
-        "sizes": [64],
-        "baseline_size": 64,
-        "folds": 3,
-        "shared": {"epochs": 10, "batch_size": 8, "lr": 3e-3},
-    },
-    "method": {
-        "backbones": ["effb3", "effb4", "effb5", "effb6", "seresnet152d", "resnest200e", "resnet200d"],
-        "sizes": [384],
-        "baseline_size": 256,
-        "folds": 5,
-        "shared": {"epochs": 192, "batch_size": 16, "lr": 3e-4, "share": "none", "workers": 8},
-    },
-    "tiny": {
-        "backbones": ["mobilenetv3"],
-        "sizes": [32],
-        "baseline_size": 32,
-        "folds": 2,
-        "shared": {"epochs": 2, "batch_size": 8},
-    },
-}
-# The official baseline re-created: one ResNet-18 for all views, the last level, one linear layer, answers averaged.
-BASELINE = {
-    "name": "baseline",
-    "backbone": "resnet18",
-    "fusion": "average",
-    "head": "linear",
-    "share": "all",
-    "points2d": 0.0,
-}
 
 
 def main() -> int:
@@ -58,7 +25,7 @@ def main() -> int:
     started = time.time()
     try:
         run_all(options)
-    except StageFailed as failure:
+    except (StageFailed, BadInput) as failure:
         print(f"\nrun_all: {failure}", file=sys.stderr)
         return 1
     except OSError as error:
@@ -90,12 +57,14 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument(
         "--profile",
-        choices=PROFILES,
-        default="quick",
-        help="quick: small networks on two cores; method: the seven published ones; tiny: a smoke test",
+        choices=profiles.PROFILES,
+        default="demo",
+        help="demo: small networks on two cores; full: the method as published, for GPUs; tiny: a smoke test; "
+        "default: %(default)s",
     )
     parser.add_argument("--backbones", nargs="+", metavar="NAME", help="short names or timm names; default by profile")
     parser.add_argument("--sizes", nargs="+", type=int, metavar="PX", help="image sizes; default by profile")
+    parser.add_argument("--recipes", nargs="+", metavar="NAME", help="of 01_preprocess; default by profile")
     parser.add_argument("--folds", type=int, metavar="K", help="folds of GroupKFold by subject; default by profile")
     parser.add_argument("--epochs", type=int, help="epochs of every network; default by profile")
     parser.add_argument(
@@ -120,14 +89,15 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         "--cpus-per-fold", type=float, metavar="C", help="ray: default 1, or a node's share for each of its GPUs"
     )
     options = parser.parse_args(arguments)
-    profile = PROFILES[options.profile]
-    options.backbones = options.backbones or profile["backbones"]
-    options.sizes = options.sizes or profile["sizes"]
+    profile = profiles.PROFILES[options.profile]
     options.folds = options.folds or profile["folds"]
+    options.recipes = options.recipes or profile["recipes"]
+    options.shared = profile["shared"] | ({"epochs": options.epochs} if options.epochs else {})
+    options.networks = profiles.networks(profile, options.backbones, options.sizes, options.recipes)
     options.output = options.output.resolve()
     if options.data is not None and not options.data.is_dir():
         parser.error(f"{options.data} is not a folder: give the folder of the captures to --data")
-    if min(options.sizes) < 32 or options.folds < 2:
+    if min(options.sizes or [32]) < 32 or options.folds < 2:
         parser.error("--sizes starts at 32 and --folds at 2")
     if options.timeout <= 0 or (options.jobs is not None and options.jobs < 1):
         parser.error("--timeout must be greater than 0, and --jobs at least 1")
@@ -140,45 +110,52 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 def run_all(options: argparse.Namespace) -> None:
     """Every stage in order. Raises StageFailed."""
-    output, profile = options.output, PROFILES[options.profile]
+    output = options.output
     unwritable = disk.why_unwritable(output)
     if unwritable:
         raise StageFailed(unwritable)
     here = partial(local.run, jobs=1, timeout=60 * options.timeout)
-    faces, runs, oof, stack = (str(output / name) for name in ("faces/centerface256", "runs", "oof", "stack"))
+    runs, oof, stack = (str(output / name) for name in ("runs", "oof", "stack"))
+    faces = {recipe: str(output / "faces" / recipe) for recipe in options.recipes}
+    main_faces = faces[options.recipes[0]]
 
     data = options.data.resolve() if options.data else STUDIO
     if options.data is None:
         make_studio()
+    print("== " + cost(options, data), flush=True)
 
     captures = listing(data)
-    preprocess = {"captures": str(data), "faces": faces, "jobs": local.cores()}
-    run_stages([Stage("01_preprocess", "01_preprocess", preprocess, captures)], output, here)
-    faces_seen = snapshot.fingerprint(Path(faces))
-    snapshot.refuse_other_faces(Path(runs), faces_seen)
+    preprocess = {"captures": str(data), "jobs": local.cores()}
+    stages = [
+        Stage(
+            "01_preprocess" if recipe == options.recipes[0] else f"01_preprocess_{recipe}",
+            "01_preprocess",
+            preprocess | {"recipe": recipe, "faces": folder},
+            captures,
+        )
+        for recipe, folder in faces.items()
+    ]
+    run_stages(stages, output, here)
+    seen = {recipe: snapshot.fingerprint(Path(folder)) for recipe, folder in faces.items()}
+    snapshot.refuse_other_faces(Path(runs), set(seen.values()))
 
-    shared = {"faces": faces, "runs": runs, "folds": options.folds} | profile["shared"]
-    if options.epochs:
-        shared["epochs"] = options.epochs
-    networks = [{"backbone": backbone, "image_size": size} for backbone in options.backbones for size in options.sizes]
-    networks.append(BASELINE | {"image_size": profile["baseline_size"]})
     folds = [
         Stage(
-            f"02_{network.get('name') or network['backbone']}_{network['image_size']}_fold{fold}".replace("/", "-"),
+            f"02_{network.get('name') or '{backbone}_{image_size}'.format(**network)}_fold{fold}".replace("/", "-"),
             "02_train_fold",
-            shared | network | {"fold": fold},
-            faces_seen,
+            {"faces": faces[recipe], "runs": runs, "folds": options.folds} | options.shared | network | {"fold": fold},
+            seen[recipe],
         )
-        for network in networks
+        for recipe, network in options.networks
         for fold in range(options.folds)
     ]
     key = run_stages(folds, output, fold_engine(options))
-    snapshot.refuse_other_faces(Path(runs), snapshot.fingerprint(Path(faces)))
+    snapshot.refuse_other_faces(Path(runs), {snapshot.fingerprint(Path(folder)) for folder in faces.values()})
 
-    key = run_stages([Stage("03_oof", "03_oof", {"faces": faces, "runs": runs, "oof": oof}, key)], output, here)
+    key = run_stages([Stage("03_oof", "03_oof", {"faces": main_faces, "runs": runs, "oof": oof}, key)], output, here)
     key = run_stages([Stage("04_stack", "04_stack", {"oof": oof, "stack": stack}, key)], output, here)
     submit = {
-        "faces": faces,
+        "faces": main_faces,
         "runs": runs,
         "oof": oof,
         "stack": stack,
@@ -190,6 +167,13 @@ def run_all(options: argparse.Namespace) -> None:
     print_results(output / "results.csv")
     if listing(data) != captures:
         print(f"\nThe captures in {data} have changed while this ran: all of the above is of those it started with.")
+
+
+def cost(options: argparse.Namespace, data: Path) -> str:
+    """What the training will take here, or so many cores of a cluster as are here."""
+    samples = profiles.count_samples(data)
+    epochs = options.shared["epochs"]
+    return profiles.cost(options.networks, options.folds, epochs, samples, local.gpu_count(), local.cores())
 
 
 def fold_engine(options: argparse.Namespace) -> Engine:

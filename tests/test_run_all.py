@@ -85,7 +85,8 @@ def test_the_results_table_says_what_was_submitted(finished, tiny_captures):
     assert list(results.columns) == ["name", "split", "nme", "nme_low", "nme_high", "inner_nme", "auc", "failure_rate"]
     for split in ("oof", "test"):
         names = set(results["name"][results["split"] == split])
-        assert {"mean_shape", "baseline", "mean", "weighted", "ridge", "lightgbm", "neural", "final"} <= names
+        bare = {name.split("+")[0] for name in names}  # without their copies
+        assert {"mean_shape", "baseline", "mean", "weighted", "ridge", "lightgbm", "neural", "final"} <= bare
         assert len(names) == (results["split"] == split).sum()
     assert (results["nme_low"] <= results["nme"]).all() and (results["nme"] <= results["nme_high"]).all()
     truth = captures.truth(tiny_captures / "held_out")
@@ -102,6 +103,20 @@ def test_running_again_repeats_nothing(finished, tiny_captures):
     again = run_all(tiny_captures, output)
     assert again.returncode == 0 and again.stdout.count("finished before") == len(before) == 8
     assert {path: path.stat().st_mtime_ns for path in output.rglob("*.done")} == before
+
+
+@pytest.mark.slow
+def test_networks_of_several_recipes_make_one_ensemble(tiny_captures, tmp_path):
+    done = run_all(tiny_captures, tmp_path / "output", "--recipes", "centerface256", "list256", "--epochs", "1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "3 networks x 2 folds x 1 epochs on up to 49 samples" in done.stdout
+    names = {name.split("+")[0] for name in pd.read_csv(tmp_path / "output" / "results.csv")["name"]}
+    assert {"mobilenetv3_32_centerface256", "mobilenetv3_32_list256", "baseline", "final"} <= names
+
+
+def test_an_unknown_backbone_is_said_before_anything_is_done(tiny_captures, tmp_path):
+    failed = run_all(tiny_captures, tmp_path / "output", "--backbones", "effb99")
+    assert failed.returncode == 1 and "unknown backbone 'effb99'" in failed.stderr and "Traceback" not in failed.stderr
 
 
 def test_a_user_s_own_photographs_come_out_as_a_submission(finished, tiny_captures, tmp_path):

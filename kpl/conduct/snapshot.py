@@ -14,10 +14,11 @@ def fingerprint(faces: Path) -> str:
         raise StageFailed(f"{faces} is damaged ({error}): delete it, and run the same command again.") from None
 
 
-def refuse_other_faces(runs: Path, fingerprint: str) -> None:
-    """Raise StageFailed if some fold below `runs`, trained or half-trained, has seen other faces than these."""
+def refuse_other_faces(runs: Path, fingerprints: set[str]) -> None:
+    """Raise StageFailed if some fold below `runs`, trained or half-trained, has seen other faces than these
+    (one fingerprint a recipe)."""
     folds = sorted(file.parent for file in runs.glob("*/fold*/config.json"))
-    others = [fold for fold in folds if json.loads((fold / "config.json").read_text()).get("store") != fingerprint]
+    others = [fold for fold in folds if json.loads((fold / "config.json").read_text()).get("store") not in fingerprints]
     if others:
         raise StageFailed(
             f"the captures, and so the faces, are not the ones that {len(others)} of {len(folds)} folds in {runs} were "

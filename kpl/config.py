@@ -55,7 +55,7 @@ class TrainFold:
     points2d: float  # weight of the 2D landmarks' loss where the data has them, 0 is none
     view_dropout: float  # how likely a training sample loses one or two of its views, 0 is never
     augment: bool
-    weights: str  # "auto": the published ones if the hub can be reached, "none", or a safetensors file
+    weights: str  # "auto": the published ones if the hub can be reached, "none", "released", or a safetensors file
     workers: int  # loader processes; 0 loads in a thread of the training process
     accumulate: int  # batches a step: batch_size * accumulate samples
     precision: str  # kpl.engine.PRECISIONS; "auto" is bf16 or fp16 on a GPU, fp32 on a CPU

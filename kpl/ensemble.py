@@ -40,6 +40,11 @@ def load(weights: str | Path = "released") -> Ensemble:
     return _load(RELEASED if str(weights) == "released" else Path(weights).resolve())
 
 
+def released_file() -> Path:
+    """The first network's weights of those that come with the package: to start a training from."""
+    return RELEASED / load().card["networks"][0]["file"]
+
+
 @cache
 def _load(folder: Path) -> Ensemble:
     if not (folder / "card.json").is_file():

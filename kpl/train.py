@@ -13,7 +13,21 @@ import torch
 from accelerate.utils import gather_object, reduce
 from tqdm import tqdm
 
-from kpl import backbones, build, checkpoints, engine, faces, folds, guards, loader, parallel, run, schedule, score
+from kpl import (
+    backbones,
+    build,
+    checkpoints,
+    engine,
+    ensemble,
+    faces,
+    folds,
+    guards,
+    loader,
+    parallel,
+    run,
+    schedule,
+    score,
+)
 from kpl.config import TrainFold, checked, path
 from kpl.errors import BadInput
 from kpl.faces import FaceStore
@@ -67,7 +81,9 @@ def _train(config: TrainFold, store: FaceStore, held_out: np.ndarray) -> None:
     published = config.weights == "auto" and not state and backbones.published_weights_at_hand(config.backbone)
     network = build.untrained(config, store, train_rows, pretrained=published).to(accelerator.device)
     if config.weights not in ("auto", "none"):
-        backbones.load_weights(network, str(path(config.weights)))
+        backbones.load_weights(
+            network, str(ensemble.released_file() if config.weights == "released" else path(config.weights))
+        )
     if accelerator.is_main_process:  # now that the settings are known to make a network
         write_json(folder / "config.json", run.settings(config, store))
     learner = Learner(config, network, accelerator, state)

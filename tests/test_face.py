@@ -7,10 +7,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 
 import kpl
-from kpl import captures, ensemble, faces, pictures, release, score
+from kpl import captures, config, ensemble, faces, pictures, release, score, train
+from kpl.bench.ensemble import defaults
 from kpl.errors import BadInput
 from kpl.face import predict, upright_turn
 from kpl.landmarks import MEAN_SHAPE
@@ -157,3 +159,18 @@ def test_released_weights_know_faces_that_they_have_not_seen(tiny_captures):
     gt = np.stack([truth[sample] for sample in rows["sample"]])
     means = np.broadcast_to(MEAN_SHAPE, gt.shape)
     assert score.nme(np.stack(shapes), gt).mean() < 0.6 * score.nme(means, gt).mean()
+
+
+@released
+def test_a_training_starts_from_released_weights(tiny_faces, tmp_path):
+    """What it knows is there from the start: a step that changes nothing leaves it far below the mean shape's error."""
+    entry, store = ensemble.load().card["networks"][0]["config"], faces.load(tiny_faces)
+    shape = {name: entry[name] for name in ("backbone", "image_size", "fusion", "share", "head")}
+    places = {"faces": str(tiny_faces), "runs": str(tmp_path), "name": "tuned", "fold": 0, "folds": 2}
+    settings = {"weights": "released", "epochs": 1, "lr": 1e-9, "augment": False}
+    train.train_fold(config.checked(config.TrainFold, defaults() | shape | settings | places), store)
+    history = pd.read_csv(tmp_path / "tuned/fold0/history.csv")
+    mean_nme = score.nme(
+        np.broadcast_to(MEAN_SHAPE, store.points3d[store.known].shape), store.points3d[store.known]
+    ).mean()
+    assert history["nme"].iloc[0] < 0.7 * mean_nme

@@ -44,6 +44,8 @@ _PURPOSES = (
     "background",
     "sensor",
     "kernel",
+    "window",
+    "scan",
 )
 
 

@@ -77,7 +77,8 @@ class Sitting:
         posed = still.posed(turn, pivot, shift)
         light = scenery.draw_light(subject, expression)
         self._stage.place(posed, light, seed=int(subject.generator("kernel", expression).integers(1 << 30)))
-        behind, sensor = subject.generator("background", expression), subject.generator("sensor", expression)
+        behind = subject.generator("background", expression)
+        sensors = subject.generator("sensor", expression).spawn(3)  # a crop uses up fewer numbers than a frame
         wall = scenery.draw_wall(behind)
         frame = (studio.width, studio.height)
         whole = [Window(0, 0, 1, *frame)] * 3
@@ -85,7 +86,7 @@ class Sitting:
             whole = windows(np.stack([lens.project(posed.landmarks) for lens in self._cameras]))
         cameras = [lens.window(window) for lens, window in zip(self._cameras, whole, strict=True)]
         pictures, boxes, flat = [], [], []
-        for lens, window in zip(cameras, whole, strict=True):
+        for lens, window, sensor in zip(cameras, whole, sensors, strict=True):
             upright = lens.project(posed.landmarks)
             backdrop = scenery.background(behind, studio.foils, wall, frame, window)
             picture = self._stage.render(lens, backdrop * light.exposure)

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shutil
 import threading
 from dataclasses import astuple, replace
 from multiprocessing.synchronize import Lock
@@ -12,7 +13,8 @@ import numpy as np
 import warp as wp
 
 from kpl import crop
-from kpl.studio import anatomy, camera, crops, noise, records, render
+from kpl.errors import BadInput
+from kpl.studio import anatomy, camera, crops, noise, records
 from kpl.studio.portrait import Photographer, Portrait, Sitting
 from kpl.studio.settings import Settings
 
@@ -34,7 +36,7 @@ def open_studio(cache: Path, scale: float) -> Photographer:
     wp.config.kernel_cache_dir = str(cache / "warp")
     _init_warp()
     photographer = Photographer(anatomy.load(cache), scale)
-    wp.load_module(render, device="cpu")
+    _load_kernels(cache / "warp")
     return photographer
 
 
@@ -84,6 +86,18 @@ def _jittered(portrait: Portrait, sigma: float, rng: np.random.Generator) -> Por
     """The portrait with imperfect truth: in 3D, and in 2D where its cameras see that."""
     points = noise.jitter(portrait.points, sigma, rng)
     return replace(portrait, points=points, points2d=noise.project(points, portrait.intrinsics, portrait.extrinsics))
+
+
+def _load_kernels(folder: Path) -> None:
+    """Compile all kernels, or load them from `folder`; from a damaged one they are compiled again."""
+    try:
+        wp.load_module("kpl.studio", device="cpu", recursive=True)
+    except Exception:  # Warp has no class of its own for it
+        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            wp.load_module("kpl.studio", device="cpu", recursive=True)
+        except Exception as error:
+            raise BadInput(f"Warp cannot compile the kernels into {folder} ({error}): delete that folder.") from error
 
 
 def _init_warp() -> None:

@@ -53,26 +53,25 @@ def make(root: Path, settings: Settings, jobs: int, cache: Path, shard: tuple[in
     too small.
     """
     described = {**asdict(settings), "recipe": RECIPE}
-    if is_finished(root):
-        _compare(root, read_json(root / "studio.json")["settings"], described)
-        shutil.rmtree(root / records.FOLDER, ignore_errors=True)
-        return True
-    claimed = root / records.FOLDER / "settings.json"
-    if not claimed.exists() and root.exists() and any(path.name != records.FOLDER for path in root.iterdir()):
-        raise BadInput(f"{root} holds files that the studio did not write: choose another folder.")
-    if claimed.exists():
-        _compare(root, read_json(claimed), described)
-    disk.tell(root, settings, records.finished(root, settings))
-    _compare(root, read_json(records.claim(root, described)), described)
-    index, count = shard
-    own = [number for place, number in enumerate(settings.numbers) if place % count == index - 1]
-    try:
-        _make_subjects(root, settings, own, jobs, cache)
-        return finish(root, settings) or is_finished(root)
-    except (FileNotFoundError, BadInput):
-        if not is_finished(root):  # else another process was faster, and has cleared the records away
-            raise
-        return True
+    if not is_finished(root):
+        claimed = root / records.FOLDER / "settings.json"
+        if claimed.exists():
+            _compare(root, read_json(claimed), described)
+        elif root.exists() and any(path.name != records.FOLDER for path in root.iterdir()):
+            raise BadInput(f"{root} holds files that the studio did not write: choose another folder.")
+        disk.tell(root, settings, records.finished(root, settings))
+        try:
+            _compare(root, read_json(records.claim(root, described)), described)
+            _make_subjects(root, settings, _own(settings, shard), jobs, cache)
+            finish(root, settings)
+        except (FileNotFoundError, BadInput):
+            if not is_finished(root):  # else another process was faster, and has cleared the records away
+                raise
+    if not is_finished(root):
+        return False
+    _compare(root, read_json(root / "studio.json")["settings"], described)
+    shutil.rmtree(root / records.FOLDER, ignore_errors=True)
+    return True
 
 
 def is_finished(root: Path) -> bool:
@@ -166,6 +165,11 @@ def _make_subjects(root: Path, settings: Settings, own: list[int], jobs: int, ca
     finally:
         bar.close()
         pool.shutdown(cancel_futures=True)
+
+
+def _own(settings: Settings, shard: tuple[int, int]) -> list[int]:
+    index, count = shard
+    return settings.numbers[index - 1 :: count]
 
 
 def _samples(settings: Settings, numbers: set[int]) -> int:

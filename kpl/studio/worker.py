@@ -45,7 +45,9 @@ def make_subject(root: Path, number: int, settings: Settings) -> None:
     expressions = settings.expressions_of(number)
     sitting = _photographer.sit(settings.seed, number)
     if settings.crop_size:
-        squares, portraits = zip(*(_crop(sitting, name, settings.crop_size) for name in expressions), strict=True)
+        squares, portraits = zip(
+            *(crop_portrait(sitting, name, settings.crop_size) for name in expressions), strict=True
+        )
     else:
         portraits = [sitting.portray(name) for name in expressions]
     if sigma := settings.noise_of(number):
@@ -67,7 +69,7 @@ def make_subject(root: Path, number: int, settings: Settings) -> None:
         records.write_frames(root, number, files, known)
 
 
-def _crop(sitting: Sitting, expression: str, size: int) -> tuple[list[tuple], Portrait]:
+def crop_portrait(sitting: Sitting, expression: str, size: int) -> tuple[list[tuple], Portrait]:
     """The squares (x, y, side) of a sample's crops, and its portrait in the full frames' coordinates."""
     squares: list[crop.Square] = []
 

@@ -44,6 +44,10 @@ _PURPOSES = (
     "background",
     "sensor",
     "kernel",
+    "window",
+    "scan",
+    "camera",
+    "take",
 )
 
 

@@ -12,7 +12,7 @@ import pytest
 from kpl import landmarks, score
 from kpl.errors import BadInput
 from kpl.files import read_json
-from kpl.studio.captures import Settings
+from kpl.studio.settings import Settings
 
 from .conftest import contents, load_npz, run_studio, studio_command
 

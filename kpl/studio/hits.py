@@ -15,6 +15,8 @@ LEFT_EYE, RIGHT_EYE = wp.constant(int(Part.LEFT_EYE)), wp.constant(int(Part.RIGH
 TEETH, TONGUE = wp.constant(int(Part.TEETH)), wp.constant(int(Part.TONGUE))
 MOUTH, SOCKET = wp.constant(int(Part.MOUTH)), wp.constant(int(Part.SOCKET))
 HAIR, CLOTHES, BAND = wp.constant(int(Part.HAIR)), wp.constant(int(Part.CLOTHES)), wp.constant(int(Part.BAND))
+LASHES, LOCK = wp.constant(int(Part.LASHES)), wp.constant(int(Part.LOCK))
+FRAME, LENS, GARMENT = wp.constant(int(Part.FRAME)), wp.constant(int(Part.LENS)), wp.constant(int(Part.GARMENT))
 
 
 @wp.struct
@@ -48,6 +50,9 @@ class Look:
     roughness: float
     hair_threshold: float
     hair_gloss: float
+    frame: wp.vec3
+    frame_gloss: float
+    lens_tint: float
     band_half_width: float
     band_height: float
     collar: float
@@ -98,6 +103,12 @@ def is_cut_away(hit: Hit, look: Look, from_behind: bool) -> bool:
     if hit.part == HAIR:
         strands = 0.09 * wp.noise(look.noise_seed, wp.vec3(p[0] * 26.0, p[1] * 6.0, p[2] * 26.0))
         return hit.traits[0] + strands < look.hair_threshold
+    if hit.part == LOCK:  # strands that thin out towards the tips
+        strand = wp.noise(look.noise_seed, wp.vec2(hit.uv[0] * 15.0, hit.uv[1] * 1.2))
+        return strand < 0.75 * hit.uv[1] * hit.uv[1] - 0.42 + 0.5 * smoothstep(0.12, 0.0, hit.uv[1])
+    if hit.part == LASHES:
+        hair = wp.sin(hit.uv[0] * 190.0 + 2.5 * wp.noise(look.noise_seed, wp.vec2(hit.uv[0] * 40.0, 0.5)))
+        return hair < 2.4 * hit.uv[1] - 1.6
     if hit.part == BAND:
         return wp.abs(hit.traits[1] - look.band_height) > look.band_half_width
     if hit.part == TEETH or hit.part == MOUTH or hit.part == SOCKET:
@@ -110,8 +121,10 @@ def is_cut_away(hit: Hit, look: Look, from_behind: bool) -> bool:
 
 @wp.func
 def casts_shadow(hit: Hit, look: Look) -> bool:
-    if hit.part == MOUTH or hit.part == SOCKET or hit.part == TEETH:
+    if hit.part == MOUTH or hit.part == SOCKET or hit.part == TEETH or hit.part == LASHES or hit.part == LENS:
         return False
+    if hit.part == LOCK:
+        return hit.uv[1] < 0.85
     if hit.part == HAIR:
         return hit.traits[0] >= look.hair_threshold
     if hit.part == BAND:

@@ -44,6 +44,11 @@ _PURPOSES = (
     "background",
     "sensor",
     "kernel",
+    "style",
+    "locks",
+    "glasses",
+    "garment",
+    "arms",
 )
 
 

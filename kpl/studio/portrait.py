@@ -6,7 +6,7 @@ from functools import cached_property
 import cv2
 import numpy as np
 
-from kpl.studio import camera, head, people, scenery, skin
+from kpl.studio import camera, hair, head, people, scenery, skin, wardrobe
 from kpl.studio.anatomy import Anatomy
 from kpl.studio.geometry import rotation
 from kpl.studio.render import Stage
@@ -57,8 +57,11 @@ class Sitting:
         self._eyes_at = neutral.eye_centers.mean(axis=0) * [1, 1, 0]
         self._cameras = camera.draw_rig(subject, neutral.landmarks, photographer.width)
         paint, outfit = skin.paint(photographer.canvas, subject), scenery.draw_outfit(subject)
+        style = hair.draw_style(subject)
+        outfit = wardrobe.match(outfit, style)
+        self._worn = wardrobe.dress(anatomy, subject, style, outfit, self._rest, neutral)
         noise_seed = int(subject.generator("kernel").integers(1 << 30))
-        self._stage = Stage(anatomy, paint, outfit, noise_seed)
+        self._stage = Stage(anatomy, paint, outfit, style, self._worn, noise_seed)
 
     def portray(self, expression: str) -> Portrait:
         """The sample of one expression (a key of people.EXPRESSIONS)."""
@@ -67,7 +70,7 @@ class Sitting:
         still = head.shape_head(studio.anatomy, subject, self._rest, actions)
         turn, shift = self._pose(expression)
         pivot = self._eyes_at + _NECK
-        posed = still.posed(turn, pivot, shift)
+        posed = still.wearing(self._worn).posed(turn, pivot, shift)
         light = scenery.draw_light(subject, expression)
         self._stage.place(posed, light, seed=int(subject.generator("kernel", expression).integers(1 << 30)))
         behind, sensor = subject.generator("background", expression), subject.generator("sensor", expression)

@@ -7,13 +7,15 @@ import warp as wp
 
 from kpl.studio.anatomy import Anatomy
 from kpl.studio.camera import Camera
+from kpl.studio.hair import Style, lost
 from kpl.studio.head import Head
-from kpl.studio.hits import Look, Surface, interpolate, is_cut_away
+from kpl.studio.hits import LENS, Look, Surface, interpolate, is_cut_away
 from kpl.studio.materials import material_of
 from kpl.studio.rays import array, build_mesh
 from kpl.studio.scenery import Light, Outfit
-from kpl.studio.shading import Lights, light_vertices, shade
+from kpl.studio.shading import Lights, lens_glint, light_vertices, shade
 from kpl.studio.skin import Paint
+from kpl.studio.worn import Worn
 
 _SHADOW_RAYS = 6
 _EDGE = wp.constant(0.25)  # contrast between neighbours, relative to their brightness
@@ -48,18 +50,24 @@ def trace(
         lens.right * ((x - lens.center[0]) / lens.focal) - lens.up * ((y - lens.center[1]) / lens.focal) - lens.back
     )
     start = lens.eye
+    glint = wp.vec3(0.0, 0.0, 0.0)  # of spectacle lenses on the way
+    through = float(1.0)
     for _layer in range(10):
         query = wp.mesh_query_ray(surface.mesh, start, direction, 1.0e6)
         if not query.result:
             break
         hit = interpolate(surface, query.face, query.u, query.v, start + direction * query.t)
-        if not is_cut_away(hit, look, wp.dot(query.normal, direction) > 0.0):
+        if hit.part == LENS:
+            glint += lens_glint(hit, lights, direction)
+            through *= 1.0 - look.lens_tint
+        elif not is_cut_away(hit, look, wp.dot(query.normal, direction) > 0.0):
             if wp.dot(hit.normal, direction) > 0.0:
                 hit.normal = -hit.normal
-            color = shade(hit, material_of(hit, look, atlas), look, lights, direction)
+            color = shade(hit, material_of(hit, look, atlas), look, lights, direction) * through + glint
             return wp.vec4(color[0], color[1], color[2], 1.0)
         start = hit.position + direction * 0.0003  # no further: skin may lie close behind
-    return wp.vec4(behind[0], behind[1], behind[2], 0.0)
+    color = behind * through + glint
+    return wp.vec4(color[0], color[1], color[2], 0.0)
 
 
 @wp.kernel
@@ -129,16 +137,19 @@ class Stage:
     """One subject before the renderer: what stays the same from expression to expression is handed over
     once."""
 
-    def __init__(self, anatomy: Anatomy, paint: Paint, outfit: Outfit, noise_seed: int):
-        self._anatomy = anatomy
+    def __init__(self, anatomy: Anatomy, paint: Paint, outfit: Outfit, style: Style, worn: Worn, noise_seed: int):
+        first = len(anatomy.reference)
+        self._triangles = np.concatenate([anatomy.triangles, worn.triangles + first])
         self._atlas = array(paint.atlas, wp.vec3)
         self._surface = Surface()
-        self._surface.triangles = array(anatomy.triangles.ravel(), wp.int32)
-        self._surface.part = array(anatomy.part, wp.int32)
-        self._surface.uv = array(anatomy.triangle_uv.reshape(-1, 2), wp.vec2)
-        self._surface.reference = array(anatomy.reference, wp.vec3)
-        traits = np.stack([anatomy.height_over_hairline, anatomy.band_offset, anatomy.openness], axis=1)
-        self._surface.traits = array(traits, wp.vec3)
+        self._surface.triangles = array(self._triangles.ravel(), wp.int32)
+        self._surface.part = array(np.concatenate([anatomy.part, worn.part]), wp.int32)
+        self._surface.uv = array(np.concatenate([anatomy.triangle_uv, worn.pattern]).reshape(-1, 2), wp.vec2)
+        self._surface.reference = array(np.concatenate([anatomy.reference, worn.reference]), wp.vec3)
+        height = anatomy.height_over_hairline - lost(anatomy.reference, style)
+        traits = np.stack([height, anatomy.band_offset, anatomy.openness], axis=1)
+        of_worn = np.stack([np.ones_like(worn.openness), np.ones_like(worn.openness), worn.openness], axis=1)
+        self._surface.traits = array(np.concatenate([traits, of_worn]), wp.vec3)
         self._look = Look()
         for name, value in asdict(outfit).items():
             setattr(self._look, name, wp.vec3(*map(float, value)) if np.ndim(value) else float(value))
@@ -148,7 +159,7 @@ class Stage:
 
     def place(self, head: Head, light: Light, seed: int) -> None:
         """Put a posed head before the cameras, in its light."""
-        self._mesh = build_mesh(head.vertices, self._anatomy.triangles)
+        self._mesh = build_mesh(head.vertices, self._triangles)
         self._surface.mesh = self._mesh.id
         self._vertices = head.vertices
         self._surface.normals = array(head.normals, wp.vec3)

@@ -9,7 +9,7 @@ from kpl.studio.anatomy import Anatomy
 from kpl.studio.camera import Camera
 from kpl.studio.hair import Style, lost
 from kpl.studio.head import Head
-from kpl.studio.hits import LENS, Look, Surface, interpolate, is_cut_away
+from kpl.studio.hits import LENS, LOCK, Look, Surface, interpolate, is_between_strands, is_cut_away
 from kpl.studio.materials import material_of
 from kpl.studio.rays import array, build_mesh
 from kpl.studio.scenery import Light, Outfit
@@ -44,8 +44,8 @@ def trace(
     y: float,
     behind: wp.vec3,
 ) -> wp.vec4:
-    """Light seen at (x, y) of the upright picture, and whether it comes from the subject (1) or from behind
-    (0)."""
+    """Light seen at (x, y) of the upright picture, and whether it comes from behind the subject (0), from
+    the subject (1), or from a lock of its hair (2)."""
     direction = wp.normalize(
         lens.right * ((x - lens.center[0]) / lens.focal) - lens.up * ((y - lens.center[1]) / lens.focal) - lens.back
     )
@@ -56,6 +56,9 @@ def trace(
         query = wp.mesh_query_ray(surface.mesh, start, direction, 1.0e6)
         if not query.result:
             break
+        if is_between_strands(surface, look, query.face, query.u, query.v):
+            start = start + direction * (query.t + 0.0003)
+            continue
         hit = interpolate(surface, query.face, query.u, query.v, start + direction * query.t)
         if hit.part == LENS:
             glint += lens_glint(hit, lights, direction)
@@ -64,7 +67,8 @@ def trace(
             if wp.dot(hit.normal, direction) > 0.0:
                 hit.normal = -hit.normal
             color = shade(hit, material_of(hit, look, atlas), look, lights, direction) * through + glint
-            return wp.vec4(color[0], color[1], color[2], 1.0)
+            kind = wp.where(hit.part == LOCK, 2.0, 1.0)
+            return wp.vec4(color[0], color[1], color[2], kind)
         start = hit.position + direction * 0.0003  # no further: skin may lie close behind
     color = behind * through + glint
     return wp.vec4(color[0], color[1], color[2], 0.0)
@@ -101,7 +105,9 @@ def is_edge(picture: wp.array2d(dtype=wp.vec4), row: int, column: int) -> bool:
         other = picture[r, c]
         if own[3] + other[3] > 0.0:
             contrast = wp.abs(own[0] - other[0]) + wp.abs(own[1] - other[1]) + wp.abs(own[2] - other[2])
-            if contrast > _EDGE * (0.1 + own[1] + other[1]) or own[3] != other[3]:
+            if own[3] + other[3] == 4.0:
+                contrast *= 0.4  # strands among strands may stay a little rough
+            if contrast > _EDGE * (0.1 + own[1] + other[1]) or own[3] * other[3] == 0.0:
                 return True
     return False
 
@@ -125,11 +131,12 @@ def refine_edges(
     column += left
     color = picture[row, column]
     if is_edge(picture, row, column):
-        for i in range(4):
+        count = wp.where(color[3] == 2.0, 2, 4)
+        for i in range(count):
             x = float(column) + 0.25 + 0.5 * float(i % 2)
-            y = float(row) + 0.25 + 0.5 * float(i / 2)
+            y = float(row) + 0.25 + 0.5 * float((i / 2 + i * (4 - count) / 2) % 2)
             color += trace(surface, look, lights, lens, atlas, x, y, background[row, column])
-        color = color / 5.0
+        color = color / float(count + 1)
     refined[row, column] = wp.vec3(color[0], color[1], color[2])
 
 
@@ -138,7 +145,7 @@ class Stage:
     once."""
 
     def __init__(self, anatomy: Anatomy, paint: Paint, outfit: Outfit, style: Style, worn: Worn, noise_seed: int):
-        first = len(anatomy.reference)
+        self._head_vertices = first = len(anatomy.reference)
         self._triangles = np.concatenate([anatomy.triangles, worn.triangles + first])
         self._atlas = array(paint.atlas, wp.vec3)
         self._surface = Surface()
@@ -178,7 +185,7 @@ class Stage:
             light_vertices,
             dim=count,
             device="cpu",
-            inputs=[self._surface, self._look, self._lights, self._mesh.points, _SHADOW_RAYS, seed, lit],
+            inputs=[self._surface, self._look, self._lights, self._mesh.points, self._head_vertices, _SHADOW_RAYS, seed, lit],
         )
 
     def render(self, camera: Camera, background: np.ndarray) -> np.ndarray:

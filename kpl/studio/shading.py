@@ -2,7 +2,7 @@
 
 import warp as wp
 
-from kpl.studio.hits import Hit, Look, Surface, casts_shadow, interpolate
+from kpl.studio.hits import FRAME, GARMENT, LOCK, Hit, Look, Surface, casts_shadow, interpolate
 from kpl.studio.materials import Material
 
 wp.set_module_options({"enable_backward": False, "fast_math": True})
@@ -26,6 +26,9 @@ def in_shadow(surface: Surface, look: Look, start: wp.vec3, toward: wp.vec3) -> 
         query = wp.mesh_query_ray(surface.mesh, origin, toward, 8.0)
         if not query.result:
             return False
+        part = surface.part[query.face]
+        if part == LOCK or part == FRAME or part == GARMENT:
+            return True
         if casts_shadow(interpolate(surface, query.face, query.u, query.v, origin), look):
             return True
         origin = origin + toward * (query.t + 0.003)
@@ -38,6 +41,7 @@ def light_vertices(
     look: Look,
     lights: Lights,
     vertices: wp.array(dtype=wp.vec3),
+    head_vertices: int,
     rays: int,
     seed: int,
     lit: wp.array(dtype=wp.vec3),
@@ -49,6 +53,8 @@ def light_vertices(
     normal = surface.normals[vertex]
     start = vertices[vertex] + normal * 0.015
     result = wp.vec3(1.0, 1.0, 1.0)
+    if vertex >= head_vertices:  # what is worn: many vertices, whose grain a lock's pattern hides
+        rays = 2
     for i in range(2):
         if wp.dot(normal, lights.directions[i]) > -0.3:
             shadowed = float(0.0)

@@ -1,5 +1,6 @@
 """One sample: three lying pictures of one subject with one expression, with everything known about them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -8,6 +9,7 @@ import numpy as np
 
 from kpl.studio import camera, hair, head, people, scenery, skin, wardrobe
 from kpl.studio.anatomy import Anatomy
+from kpl.studio.camera import Window
 from kpl.studio.geometry import rotation
 from kpl.studio.render import Stage
 
@@ -63,8 +65,13 @@ class Sitting:
         noise_seed = int(subject.generator("kernel").integers(1 << 30))
         self._stage = Stage(anatomy, paint, outfit, style, self._worn, noise_seed)
 
-    def portray(self, expression: str) -> Portrait:
-        """The sample of one expression (a key of people.EXPRESSIONS)."""
+    def portray(self, expression: str, windows: Callable[[np.ndarray], list[Window]] | None = None) -> Portrait:
+        """The sample of one expression (a key of people.EXPRESSIONS).
+
+        Only a window of each view is made where `windows` is given: it is handed the landmarks (3, 106, 2) in the
+        upright full frames' pixels and says the three windows. The portrait is then of these: pictures, boxes, 2D
+        landmarks and cameras are those of the windows' own (lying) pictures.
+        """
         studio, subject = self._photographer, self.subject
         actions = people.draw_expression(subject, expression, studio.anatomy.label_list)
         still = head.shape_head(studio.anatomy, subject, self._rest, actions)
@@ -75,18 +82,23 @@ class Sitting:
         self._stage.place(posed, light, seed=int(subject.generator("kernel", expression).integers(1 << 30)))
         behind, sensor = subject.generator("background", expression), subject.generator("sensor", expression)
         wall = scenery.draw_wall(behind)
+        frame = (studio.width, studio.height)
+        whole = [Window(0, 0, 1, *frame)] * 3
+        if windows is not None:
+            whole = windows(np.stack([lens.project(posed.landmarks) for lens in self._cameras]))
+        cameras = [lens.window(window) for lens, window in zip(self._cameras, whole, strict=True)]
         pictures, boxes, flat = [], [], []
-        for lens in self._cameras:
+        for lens, window in zip(cameras, whole, strict=True):
             upright = lens.project(posed.landmarks)
-            backdrop = scenery.background(behind, studio.foils, wall, studio.width, studio.height)
+            backdrop = scenery.background(behind, studio.foils, wall, frame, window)
             picture = self._stage.render(lens, backdrop * light.exposure)
             pictures.append(develop(picture, sensor))
-            flat.append(camera.lay_down(upright, studio.width))
+            flat.append(camera.lay_down(upright, window.width))
             boxes.append(camera.face_box(flat[-1], sensor))
         scale, tilt, move = head.canonical_transform(still.landmarks)
         # canonical -> head without pose -> studio
         back = (1 / scale, turn @ tilt.T, turn @ (-tilt.T @ move / scale - pivot) + pivot + shift)
-        matrices = [camera.projection(lens, back, studio.width) for lens in self._cameras]
+        matrices = [camera.projection(lens, back, window.width) for lens, window in zip(cameras, whole, strict=True)]
         intrinsics, extrinsics = (np.stack(parts) for parts in zip(*matrices, strict=True))
         return Portrait(
             pictures, np.stack(boxes), head.to_canonical(still.landmarks), np.stack(flat), intrinsics, extrinsics

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from scipy.spatial import Delaunay
 
+from kpl.studio.camera import Window
 from kpl.studio.glasses import draw_frame
 from kpl.studio.people import Subject
 from kpl.studio.skin import linear
@@ -171,13 +172,17 @@ def draw_wall(rng: np.random.Generator) -> np.ndarray | None:
 
 
 def background(
-    rng: np.random.Generator, foils: list[np.ndarray], wall: np.ndarray | None, width: int, height: int
+    rng: np.random.Generator,
+    foils: list[np.ndarray],
+    wall: np.ndarray | None,
+    frame: tuple[int, int],
+    window: Window,
 ) -> np.ndarray:
-    """One view's background (height, width, 3): a piece of foil, or a plain wall with a slow change of
-    tone."""
+    """What `window` shows of one view's background, float32 (window.height, window.width, 3): a piece of foil, or a
+    plain wall with a slow change of tone, stretched over the whole upright `frame` (width, height)."""
     if wall is not None:
-        tone = cv2.resize(rng.random((4, 3), dtype=np.float32), (width, height))
-        return wall * (0.7 + 0.5 * tone[..., None])
+        tone = rng.random((4, 3), dtype=np.float32)
+        return (0.7 + 0.5 * _stretched(tone, frame, window))[..., None] * wall.astype(np.float32)
     picture = foils[rng.integers(len(foils))]
     part = rng.uniform(0.45, 1.0)
     rows, columns = int(FOIL_HEIGHT * part), int(FOIL_WIDTH * part)
@@ -187,4 +192,14 @@ def background(
         picture = picture[:, ::-1]
     if rng.random() < 0.3:
         picture = picture[::-1]
-    return cv2.resize(np.ascontiguousarray(picture), (width, height)) * np.float32(rng.uniform(0.55, 1.3))
+    return _stretched(np.ascontiguousarray(picture) * np.float32(rng.uniform(0.55, 1.3)), frame, window)
+
+
+def _stretched(picture: np.ndarray, frame: tuple[int, int], window: Window) -> np.ndarray:
+    """`picture` stretched over a frame (width, height), as far as `window` shows it."""
+    size = picture.shape[1::-1]
+    shrink = [size[k] / frame[k] / window.zoom for k in range(2)]
+    shift = [(corner * size[k] / frame[k]) + 0.5 * shrink[k] - 0.5 for k, corner in enumerate(window[:2])]
+    back = np.array([[shrink[0], 0, shift[0]], [0, shrink[1], shift[1]]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(picture, back, (window.width, window.height), flags=flags, borderMode=cv2.BORDER_REPLICATE)

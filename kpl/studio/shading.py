@@ -41,7 +41,6 @@ def light_vertices(
     look: Look,
     lights: Lights,
     vertices: wp.array(dtype=wp.vec3),
-    head_vertices: int,
     rays: int,
     seed: int,
     lit: wp.array(dtype=wp.vec3),
@@ -53,8 +52,6 @@ def light_vertices(
     normal = surface.normals[vertex]
     start = vertices[vertex] + normal * 0.015
     result = wp.vec3(1.0, 1.0, 1.0)
-    if vertex >= head_vertices:  # what is worn: many vertices, whose grain a lock's pattern hides
-        rays = 2
     for i in range(2):
         if wp.dot(normal, lights.directions[i]) > -0.3:
             shadowed = float(0.0)

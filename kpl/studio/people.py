@@ -48,6 +48,11 @@ _PURPOSES = (
     "scan",
     "camera",
     "take",
+    "style",
+    "locks",
+    "glasses",
+    "garment",
+    "arms",
 )
 
 

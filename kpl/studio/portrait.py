@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from kpl.studio import camera, head, people, scenery, sensor, skin
+from kpl.studio import camera, hair, head, people, scenery, sensor, skin, wardrobe
 from kpl.studio.anatomy import Anatomy
 from kpl.studio.camera import Window
 from kpl.studio.geometry import rotation
@@ -58,9 +58,12 @@ class Sitting:
         self._eyes_at = neutral.eye_centers.mean(axis=0) * [1, 1, 0]
         self._cameras = camera.draw_rig(subject, neutral.landmarks, photographer.width)
         paint, outfit = skin.paint(photographer.canvas, subject), scenery.draw_outfit(subject)
+        style = hair.draw_style(subject)
+        outfit = wardrobe.match(outfit, style)
+        self._worn = wardrobe.dress(anatomy, subject, style, outfit, self._rest, neutral)
         noise_seed = int(subject.generator("kernel").integers(1 << 30))
         self._sensors, self._blur_behind = sensor.draw_sensors(subject)
-        self._stage = Stage(anatomy, paint, outfit, noise_seed, photographer.device)
+        self._stage = Stage(anatomy, paint, outfit, style, self._worn, noise_seed, photographer.device)
 
     def portray(self, expression: str, windows: Callable[[np.ndarray], list[Window]] | None = None) -> Portrait:
         """The sample of one expression (a key of people.EXPRESSIONS).
@@ -74,7 +77,7 @@ class Sitting:
         still = head.shape_head(studio.anatomy, subject, self._rest, actions)
         turn, shift = self._pose(expression)
         pivot = self._eyes_at + _NECK
-        posed = still.posed(turn, pivot, shift)
+        posed = still.wearing(self._worn).posed(turn, pivot, shift)
         light = scenery.draw_light(subject, expression)
         self._stage.place(posed, light, seed=int(subject.generator("kernel", expression).integers(1 << 30)))
         behind, boxing = subject.generator("background", expression), subject.generator("sensor", expression)

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.spatial import Delaunay
 
 from kpl.studio.camera import Window
+from kpl.studio.glasses import draw_frame
 from kpl.studio.people import Subject
 from kpl.studio.skin import linear
 
@@ -50,6 +51,9 @@ class Outfit:
     band_height: float
     hair_threshold: float
     hair_gloss: float
+    frame: np.ndarray
+    frame_gloss: float
+    lens_tint: float
     iris: np.ndarray
     iris_angle: float
     pupil_angle: float
@@ -91,6 +95,7 @@ def draw_light(subject: Subject, expression: str) -> Light:
 
 def draw_outfit(subject: Subject) -> Outfit:
     """What the subject wears, the same in all expressions."""
+    glasses = draw_frame(subject)
     rng = subject.generator("outfit")
     brightness = rng.choice([rng.uniform(10, 70), rng.uniform(60, 230)])
     cloth = brightness * np.clip(1 + rng.normal(0, 0.35, 3), 0.2, 1.8)
@@ -108,6 +113,9 @@ def draw_outfit(subject: Subject) -> Outfit:
         band_height=rng.uniform(-0.05, 0.12),
         hair_threshold=rng.uniform(0.0, 0.12),
         hair_gloss=rng.uniform(0.3, 1.5),
+        frame=glasses.color if glasses else np.zeros(3),
+        frame_gloss=glasses.gloss if glasses else 0.0,
+        lens_tint=glasses.tint if glasses else 0.0,
         iris=linear(np.array(iris)),
         iris_angle=rng.uniform(0.37, 0.43),
         pupil_angle=rng.uniform(0.12, 0.22),

@@ -197,12 +197,21 @@ def develop(
 ) -> bytes:
     """The JPEG file, lying, that a sensor makes of linear light (H, W, 3) RGB: what `window` shows of the upright
     `frame` (width, height)."""
-    device_light = array(light, wp.vec3, device)
+    pixels = pixel_values(light, sensor, gain, seed, frame, window, device)
+    lying = cv2.rotate(pixels, cv2.ROTATE_90_COUNTERCLOCKWISE)
+    _, encoded = cv2.imencode(".jpg", lying, [cv2.IMWRITE_JPEG_QUALITY, sensor.quality])
+    return encoded.tobytes()
+
+
+def pixel_values(
+    light: np.ndarray, sensor: Sensor, gain: float, seed: int, frame: tuple[int, int], window: Window, device: str
+) -> np.ndarray:
+    """The upright picture (H, W, 3) uint8 BGR; arguments as of `develop`."""
     pixels = wp.empty((*light.shape[:2], 3), dtype=wp.uint8, device=device)
     offset = np.random.default_rng(seed).integers(_GRAIN, size=2)
     at_mid_grey = sensor.noise**2
     inputs = [
-        device_light,
+        array(light, wp.vec3, device),
         wp.vec2(window.left, window.top),
         1.0 / window.zoom,
         wp.vec2(frame[0] / 2, frame[1] / 2),
@@ -216,6 +225,4 @@ def develop(
         pixels,
     ]
     wp.launch(expose, light.shape[:2], inputs, device=device)
-    lying = cv2.rotate(pixels.numpy(), cv2.ROTATE_90_COUNTERCLOCKWISE)
-    _, encoded = cv2.imencode(".jpg", lying, [cv2.IMWRITE_JPEG_QUALITY, sensor.quality])
-    return encoded.tobytes()
+    return pixels.numpy()

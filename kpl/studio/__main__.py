@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kpl.config import path
 from kpl.errors import BadInput
-from kpl.studio import captures, manifest
+from kpl.studio import captures, devices, manifest
 from kpl.studio.settings import ALL, PRESETS, Settings, settings_of
 
 _DEFAULTS = Settings()
@@ -56,6 +56,12 @@ def _parser() -> argparse.ArgumentParser:
         help="processes; about 0.5 GB of memory each (default: %(default)s)",
     )
     parser.add_argument(
+        "--device",
+        choices=devices.CHOICES,
+        default="cpu",
+        help="where pictures are made; a GPU's differ from a CPU's in the last bits (default: %(default)s)",
+    )
+    parser.add_argument(
         "--shard", default="1/1", metavar="I/N", help="make every N-th subject, from the I-th: several of these, on any "
         "machines, share one folder; the last to end completes the set"
     )  # fmt: skip
@@ -87,10 +93,10 @@ def _run(options: argparse.Namespace) -> int:
     given = {name: value for name in _SETTINGS if (value := getattr(options, name)) is not None}
     settings = settings_of(options.preset, given)
     root, cache = path(options.out or _FOLDERS[options.preset]), path(_CACHE)
-    shard = _shard(options.shard)
+    shard, device = _shard(options.shard), devices.choose(options.device)
     if options.verify or options.repair:
         return _verify(root, options, cache)
-    if captures.make(root, settings, options.jobs, cache, shard):
+    if captures.make(root, settings, options.jobs, cache, shard, device):
         print(f"{root} holds {settings.samples} samples.")
     else:
         print(f"Shard {options.shard} is done; {root} is complete when the last shard is.")
@@ -102,7 +108,7 @@ def _verify(root: Path, options: argparse.Namespace, cache: Path) -> int:
         captures.finish(root, captures.settings_in(root))  # the last shard may have been killed before it could
     damage = manifest.check(root, options.jobs)
     if options.repair and (damage.missing or damage.broken):
-        captures.repair(root, damage, options.jobs, cache)
+        captures.repair(root, damage, options.jobs, cache, devices.choose(options.device))
         damage = manifest.check(root, options.jobs)
     if not damage:
         print(f"{root} is complete and undamaged.")

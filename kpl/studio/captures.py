@@ -44,10 +44,13 @@ RECIPE = 1  # raised whenever the same settings give other pictures
 _INGREDIENTS = ("anny", "warp-lang", "numpy", "opencv-python")
 
 
-def make(root: Path, settings: Settings, jobs: int, cache: Path, shard: tuple[int, int] = (1, 1)) -> bool:
+def make(
+    root: Path, settings: Settings, jobs: int, cache: Path, shard: tuple[int, int] = (1, 1), device: str = "cpu"
+) -> bool:
     """Write the data set, going on where an interrupted run stopped; a finished one is left as it is.
 
-    `jobs` processes share the subjects; the bytes depend on the settings alone. `cache` keeps the anatomy for
+    `jobs` processes share the subjects; the bytes depend on the settings alone, and on whether `device` (Warp's name)
+    is a GPU. `cache` keeps the anatomy for
     other runs. `shard` (i, n) makes every n-th subject. Returns whether the set is finished: another shard's subjects
     may be missing. Raises BadInput if `root` holds a data set of other settings, or files that are none, or the disk is
     too small.
@@ -62,7 +65,7 @@ def make(root: Path, settings: Settings, jobs: int, cache: Path, shard: tuple[in
         disk.tell(root, settings, records.finished(root, settings))
         try:
             _compare(root, read_json(records.claim(root, described)), described)
-            _make_subjects(root, settings, _own(settings, shard), jobs, cache)
+            _make_subjects(root, settings, _own(settings, shard), jobs, cache, device)
             finish(root, settings)
         except (FileNotFoundError, BadInput):
             if not is_finished(root):  # else another process was faster, and has cleared the records away
@@ -119,7 +122,7 @@ def settings_in(root: Path) -> Settings:
     raise BadInput(f"{root} holds no data set of the studio.")
 
 
-def repair(root: Path, damaged: manifest.Damage, jobs: int, cache: Path) -> None:
+def repair(root: Path, damaged: manifest.Damage, jobs: int, cache: Path, device: str = "cpu") -> None:
     """Make again what is missing or damaged in a finished set: the subjects of damaged pictures, or, if a file about
     the whole set is damaged, all that it is made from."""
     settings = settings_in(root)
@@ -131,7 +134,7 @@ def repair(root: Path, damaged: manifest.Damage, jobs: int, cache: Path) -> None
     records.claim(root, {**asdict(settings), "recipe": RECIPE})
     for number in subjects:
         shutil.rmtree(root / f"{number:05d}", ignore_errors=True)
-    _make_subjects(root, settings, sorted(subjects), jobs, cache)
+    _make_subjects(root, settings, sorted(subjects), jobs, cache, device)
     if is_finished(root):
         shutil.rmtree(root / records.FOLDER)
     else:
@@ -146,7 +149,7 @@ def _compare(root: Path, found: dict, wanted: dict) -> None:
         raise BadInput(f"{root} was made with {changes}: choose another folder, or delete this one.")
 
 
-def _make_subjects(root: Path, settings: Settings, own: list[int], jobs: int, cache: Path) -> None:
+def _make_subjects(root: Path, settings: Settings, own: list[int], jobs: int, cache: Path, device: str) -> None:
     """Make those of the subjects `own` that have no record yet; the bar shows the whole set."""
     done = records.finished(root, settings)
     pending = [number for number in own if number not in done]
@@ -155,7 +158,9 @@ def _make_subjects(root: Path, settings: Settings, own: list[int], jobs: int, ca
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"  # read by the children's numpy: a process a core needs no threads
     context = get_context("spawn")
-    pool = ProcessPoolExecutor(min(jobs, len(pending)), context, worker.start, (context.Lock(), cache, settings.scale))
+    pool = ProcessPoolExecutor(
+        min(jobs, len(pending)), context, worker.start, (context.Lock(), cache, settings.scale, device)
+    )
     bar = tqdm(total=settings.samples, initial=_samples(settings, done), desc="studio", unit="sample", ascii=True)
     try:
         tasks = [pool.submit(worker.make_subject, root, number, settings) for number in pending]

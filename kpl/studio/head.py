@@ -8,7 +8,9 @@ import numpy as np
 from kpl import landmarks
 from kpl.studio.anatomy import Anatomy
 from kpl.studio.geometry import vertex_normals
+from kpl.studio.hair import draw_style, shell_thickness
 from kpl.studio.people import Subject
+from kpl.studio.worn import Worn
 
 # The canonical frame of the competition, read off its mean shape.
 _EYES = landmarks.MEAN_SHAPE[list(landmarks.EYE_CENTERS)]
@@ -31,6 +33,14 @@ class Head:
     landmarks: np.ndarray
     eye_centers: np.ndarray
     gaze: np.ndarray
+
+    def wearing(self, worn: Worn) -> "Head":
+        """With the meshes of what is worn added behind its own."""
+        return replace(
+            self,
+            vertices=np.concatenate([self.vertices, worn.vertices]),
+            normals=np.concatenate([self.normals, worn.normals]),
+        )
 
     def posed(self, rotation: np.ndarray, pivot: np.ndarray, shift: np.ndarray) -> "Head":
         """Turned about `pivot` (3,) by `rotation` (3, 3), then moved by `shift` (3,)."""
@@ -123,6 +133,7 @@ def _shells(anatomy: Anatomy, subject: Subject) -> tuple[np.ndarray, np.ndarray]
     """How far the hair and the headband stand off the skin (dm), at each of their vertices."""
     rng = subject.generator("hair")
     longest = rng.uniform(0.12, 0.45) if subject.male else rng.uniform(0.15, 0.5)
+    longest *= shell_thickness(draw_style(subject))
     phase = rng.uniform(0, 6, 3)
     first = len(anatomy.vertices)
     x, y, z = anatomy.reference[anatomy.hair_vertices].T

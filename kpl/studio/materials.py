@@ -6,8 +6,12 @@ from kpl.studio.hits import (
     BAND,
     BODY,
     CLOTHES,
+    FRAME,
+    GARMENT,
     HAIR,
+    LASHES,
     LEFT_EYE,
+    LOCK,
     MOUTH,
     RIGHT_EYE,
     SKIN,
@@ -30,6 +34,7 @@ class Material:
     shininess: float
     openness: float
     wrap: float  # how far light bleeds round the terminator, as it does in skin
+    strand: wp.vec3  # the direction in which hair runs; zero for what is not hair
 
 
 @wp.func
@@ -91,6 +96,20 @@ def hair_material(hit: Hit, look: Look) -> Material:
 
 
 @wp.func
+def lock_material(hit: Hit, look: Look) -> Material:
+    fine = wp.noise(look.noise_seed, wp.vec2(hit.uv[0] * 31.0, hit.uv[1] * 1.5))
+    coarse = wp.noise(look.noise_seed, wp.vec2(hit.uv[0] * 2.0, 0.5))
+    material = Material()
+    material.albedo = look.hair * wp.max(0.2, 1.05 + 0.7 * fine + 0.35 * coarse)
+    material.normal = hit.normal
+    material.gloss = look.hair_gloss
+    material.shininess = 60.0
+    material.openness = hit.traits[2]
+    material.strand = wp.normalize(hit.reference + hit.normal * (0.25 * fine + 0.1 * coarse))
+    return material
+
+
+@wp.func
 def clothes_material(hit: Hit, look: Look) -> Material:
     p = hit.reference
     folds = wp.noise(look.noise_seed, p * 1.5)
@@ -127,7 +146,9 @@ def material_of(hit: Hit, look: Look, atlas: wp.array2d(dtype=wp.vec3)) -> Mater
         return eye_material(hit, look)
     if hit.part == HAIR:
         return hair_material(hit, look)
-    if hit.part == CLOTHES:
+    if hit.part == LOCK:
+        return lock_material(hit, look)
+    if hit.part == CLOTHES or hit.part == GARMENT:
         return clothes_material(hit, look)
     material = Material()
     material.normal = hit.normal
@@ -135,6 +156,13 @@ def material_of(hit: Hit, look: Look, atlas: wp.array2d(dtype=wp.vec3)) -> Mater
     material.openness = hit.traits[2]
     if hit.part == BAND:
         material.albedo = look.band
+    if hit.part == LASHES:
+        material.albedo = look.hair * 0.6
+        material.openness = 0.5
+    if hit.part == FRAME:
+        material.albedo = look.frame
+        material.gloss = look.frame_gloss
+        material.shininess = 80.0
     if hit.part == TEETH:
         material.albedo = wp.vec3(0.42, 0.37, 0.30)
         material.gloss = 0.2

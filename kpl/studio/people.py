@@ -46,6 +46,13 @@ _PURPOSES = (
     "kernel",
     "window",
     "scan",
+    "camera",
+    "take",
+    "style",
+    "locks",
+    "glasses",
+    "garment",
+    "arms",
 )
 
 

@@ -14,29 +14,30 @@ import warp as wp
 
 from kpl import crop
 from kpl.errors import BadInput
-from kpl.studio import anatomy, camera, crops, noise, records
+from kpl.studio import anatomy, camera, crops, devices, noise, records
 from kpl.studio.portrait import Photographer, Portrait, Sitting
 from kpl.studio.settings import Settings
 
 _photographer: Photographer | None = None
 
 
-def start(lock: Lock, cache: Path, scale: float) -> None:
+def start(lock: Lock, cache: Path, scale: float, device: str) -> None:
     """Get a fresh process ready. The first one builds the anatomy and compiles the kernels, the others find
     them."""
     global _photographer
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with lock:
-        _photographer = open_studio(cache, scale)
+        _photographer = open_studio(cache, scale, device)
 
 
-def open_studio(cache: Path, scale: float) -> Photographer:
-    """A photographer for pictures of `scale`; anatomy and compiled kernels are kept in the folder `cache`."""
+def open_studio(cache: Path, scale: float, device: str = "cpu") -> Photographer:
+    """A photographer for pictures of `scale`; anatomy and compiled kernels are kept in the folder `cache`. `device`:
+    Warp's name of where the kernels run."""
     cv2.setNumThreads(1)
     wp.config.kernel_cache_dir = str(cache / "warp")
-    _init_warp()
-    photographer = Photographer(anatomy.load(cache), scale)
-    _load_kernels(cache / "warp")
+    devices.start_warp()
+    photographer = Photographer(anatomy.load(cache), scale, device)
+    _load_kernels(cache / "warp", device)
     return photographer
 
 
@@ -90,28 +91,16 @@ def _jittered(portrait: Portrait, sigma: float, rng: np.random.Generator) -> Por
     return replace(portrait, points=points, points2d=noise.project(points, portrait.intrinsics, portrait.extrinsics))
 
 
-def _load_kernels(folder: Path) -> None:
+def _load_kernels(folder: Path, device: str) -> None:
     """Compile all kernels, or load them from `folder`; from a damaged one they are compiled again."""
     try:
-        wp.load_module("kpl.studio", device="cpu", recursive=True)
+        wp.load_module("kpl.studio", device=device, recursive=True)
     except Exception:  # noqa: BLE001 (Warp has no class of its own for it)
         shutil.rmtree(folder, ignore_errors=True)
         try:
-            wp.load_module("kpl.studio", device="cpu", recursive=True)
+            wp.load_module("kpl.studio", device=device, recursive=True)
         except Exception as error:
             raise BadInput(f"Warp cannot compile the kernels into {folder} ({error}): delete that folder.") from error
-
-
-def _init_warp() -> None:
-    """Start Warp without its word on a missing GPU, which its library writes across the progress bar."""
-    kept = os.dup(2)
-    with open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-        try:
-            wp.init()
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
 
 
 def _end_with_parent() -> None:

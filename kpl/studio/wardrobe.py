@@ -1,0 +1,35 @@
+"""What a subject wears on the head and about the neck, as meshes: hair, glasses, collars, hoods."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from kpl.studio import garments, glasses, hair
+from kpl.studio.anatomy import Anatomy
+from kpl.studio.head import Head
+from kpl.studio.nearest import Solid
+from kpl.studio.parts import Part
+from kpl.studio.people import Subject
+from kpl.studio.scenery import Outfit
+from kpl.studio.worn import Worn, together
+
+
+def match(outfit: Outfit, style: hair.Style) -> Outfit:
+    """The outfit, without a headband where the hair falls over the face."""
+    return outfit if style.band else replace(outfit, band_half_width=-1.0)
+
+
+def dress(
+    anatomy: Anatomy, subject: Subject, style: hair.Style, outfit: Outfit, rest: np.ndarray, head: Head
+) -> Worn:
+    """All that the subject wears; `rest` (V, 3) are its mesh vertices and `head` the head at rest."""
+    eyes = head.eye_centers.mean(axis=0) * [1, 1, 0]
+    mesh = anatomy.triangles[np.isin(anatomy.part, (Part.SKIN, Part.BODY, Part.CLOTHES))]
+    solid = Solid(head.vertices[: len(rest)], mesh)
+    return together(
+        [
+            hair.grow(anatomy, subject, style, rest, solid, eyes),
+            glasses.fit(glasses.draw_frame(subject), head.landmarks, solid, eyes),
+            garments.make(garments.draw_garment(subject), outfit, solid, eyes),
+        ]
+    )

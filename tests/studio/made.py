@@ -7,7 +7,6 @@ import numpy as np
 
 from kpl.landmarks import MEAN_SHAPE
 from kpl.studio import camera, captures, records
-from kpl.studio.captures import RECIPE, asdict
 from kpl.studio.settings import Settings
 
 
@@ -19,7 +18,7 @@ def picture(number: int, side: int = 16) -> bytes:
 
 def write_records(root: Path, settings: Settings, numbers: list[int]) -> None:
     """What the workers would write of these subjects, with noise for pictures and the mean shape for a face."""
-    records.claim(root, {**asdict(settings), "recipe": RECIPE})
+    records.claim(root, captures.described(settings))
     for number in numbers:
         rng, names = np.random.default_rng(number), settings.expressions_of(number)
         count = len(names)

@@ -97,3 +97,9 @@ def test_the_composition_is_told(made):
     told = read_json(made / "studio.json")["composition"]
     assert told["val"] == {"subjects": 1, "subjects_with_25_expressions": 0, "samples": 7}
     assert sum(told["subjects_by_age"].values()) == 4
+
+
+def test_a_gpus_set_is_not_gone_on_with_on_a_cpu(tmp_path):
+    records.claim(tmp_path, captures.described(SETTINGS, "cuda:0"))
+    with pytest.raises(BadInput, match="device cuda and not cpu"):
+        captures.make(tmp_path, SETTINGS, 1, tmp_path)

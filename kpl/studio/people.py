@@ -49,6 +49,7 @@ _PURPOSES = (
     "glasses",
     "garment",
     "arms",
+    "sheen",
 )
 
 

@@ -1,5 +1,7 @@
 """Collars and hoods: surfaces about the neck and the head, measured on the body they lie on."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from kpl.studio.geometry import smoothstep
@@ -14,23 +16,31 @@ _SHARES = {"none": 0.53, "shirt": 0.20, "turtleneck": 0.10, "hood_down": 0.12, "
 _COLUMNS = 40
 
 
-def draw_garment(subject: Subject) -> tuple[str, float]:
-    """The kind (a key of _SHARES), and its size 0..1."""
+@dataclass(frozen=True)
+class Garment:
+    """kind: a key of _SHARES; size 0..1."""
+
+    kind: str
+    size: float
+
+
+def draw_garment(subject: Subject) -> Garment:
+    """The subject's collar or hood."""
     rng = subject.generator("garment")
-    return str(rng.choice(list(_SHARES), p=list(_SHARES.values()))), float(rng.random())
+    return Garment(str(rng.choice(list(_SHARES), p=list(_SHARES.values()))), float(rng.random()))
 
 
-def make(kind: str, size: float, outfit: Outfit, neck: Solid, head: Solid, eyes: np.ndarray) -> Worn:
+def make(garment: Garment, outfit: Outfit, neck: Solid, head: Solid, eyes: np.ndarray) -> Worn:
     """The garment on a `neck` of skin and a `head` with all it must stay clear of; `eyes` (3,) is the point between
     the eyes."""
-    if kind == "shirt":
-        return _shirt_collar(size, outfit, neck, eyes)
-    if kind == "turtleneck":
-        return _turtleneck(size, outfit, neck, eyes)
-    if kind == "hood_down":
-        return _lowered_hood(size, outfit, neck, eyes)
-    if kind == "hood_up":
-        return _raised_hood(size, head, eyes)
+    if garment.kind == "shirt":
+        return _shirt_collar(garment.size, outfit, neck, eyes)
+    if garment.kind == "turtleneck":
+        return _turtleneck(garment.size, outfit, neck, eyes)
+    if garment.kind == "hood_down":
+        return _lowered_hood(garment.size, outfit, neck, eyes)
+    if garment.kind == "hood_up":
+        return _raised_hood(garment.size, head, eyes)
     return nothing()
 
 
@@ -41,7 +51,7 @@ def _ring(neck: Solid, eyes: np.ndarray, height: float, angles: np.ndarray, slop
     outward = np.stack([np.sin(angles), np.zeros_like(angles), np.cos(angles)], axis=1)
     start = middle + outward * 0.62
     start[:, 1] += height - slope * np.cos(angles)
-    foot, _, distance = neck.nearest(start)
+    foot, _, _ = neck.nearest(start)
     radius = np.clip(((foot - middle) * outward).sum(axis=1), 0.42, 0.75)
     radius = np.convolve(np.concatenate([radius[-3:], radius, radius[:3]]), np.ones(7) / 7, "valid")
     points = middle + outward * (radius + gap)[:, None]

@@ -80,8 +80,8 @@ def draw_style(subject: Subject) -> Style:
         "swept": Style("part", 0.6 + 0.4 * size, 0.35, 0.15 + 0.15 * size, 0.22 + 0.25 * height, side, fade=short),
         "combed_back": Style("back", 0.5 + 0.3 * size, 0.1, 0.10 + 0.2 * size, 0.6, band=True, fade=short),
         "tied": Style("back", 1.5, 0.0, 0.05 + 0.07 * size, 0.45, band=True, tail=True),
-        "loose": Style("part", 2.2 + 1.4 * size, 0.5, 0.13 + 0.1 * size, -0.6 - 0.6 * height, side, 0.10),
-        "bob": Style("whorl", 1.3 + 0.4 * size, 0.55, 0.15 + 0.1 * size, 0.12 + 0.25 * height, width=0.09),
+        "loose": Style("part", 2.2 + 1.4 * size, 1.2, 0.13 + 0.1 * size, -0.3 - 0.6 * height, side, 0.13),
+        "bob": Style("whorl", 1.3 + 0.4 * size, 0.8, 0.15 + 0.1 * size, 0.12 + 0.25 * height, width=0.09),
     }[name]
     bare, crown = rng.uniform(0, 1, 2)
     if not subject.male:
@@ -136,8 +136,8 @@ def _roots(
     height = anatomy.height_over_hairline[on_mesh] - lost(anatomy.reference[on_mesh], style)
     margin = height.mean(axis=1)
     free = anatomy.band_offset[on_mesh].max(axis=1) > held
-    free |= anatomy.reference[on_mesh][..., 2].mean(axis=1) < 0.4
-    share = area * free * (margin > 0.0) * (1 + 1.5 * (margin < 0.25))
+    free |= anatomy.reference[on_mesh][..., 2].mean(axis=1) < 0.0
+    share = area * free * (margin > 0.0) * (1 + 2.5 * (margin < 0.25))
     count = _COUNT if share.any() else 0
     chosen = rng.choice(len(area), count, p=share / share.sum()) if count else np.zeros(0, int)
     a, b = np.sqrt(rng.random(count)), rng.random(count)
@@ -155,7 +155,9 @@ def _flow(style: Style, p: np.ndarray, root: np.ndarray) -> np.ndarray:
     if style.flow == "part":
         side = np.where(root[:, 0] >= style.parting, 1.0, -1.0)
         return np.stack([side, -0.2 * np.ones(len(p)), -0.45 * np.ones(len(p))], axis=1)
-    return p - _WHORL
+    away = p - _WHORL
+    sides = smoothstep(0.22, 0.5, np.abs(root[:, 0])) * (root[:, 2] > 0)  # keeps the eyes' corners free
+    return away + np.stack([0 * sides, -0.3 * sides, -1.1 * sides * np.maximum(away[:, 2], 0)], axis=1)
 
 
 def _unit(v: np.ndarray) -> np.ndarray:
@@ -200,7 +202,8 @@ def _paths(
 def _cut_at(path: np.ndarray, ends: np.ndarray, eyes: np.ndarray) -> np.ndarray:
     """The lines, cut where they come below the heights `ends` (n,) before the face."""
     p = path - eyes
-    over_face = (np.abs(p[..., 0]) < 0.52) & (p[..., 2] > 0.8) & (p[..., 1] < ends[:, None])
+    ends = ends[:, None] - 0.6 * smoothstep(0.42, 0.62, np.abs(p[..., 0]))  # longer before the temples
+    over_face = (np.abs(p[..., 0]) < 0.62) & (p[..., 2] > 0.75) & (p[..., 1] < ends)
     steps = np.arange(path.shape[1])
     result = path.copy()
     for i in np.flatnonzero(over_face.any(axis=1)):
@@ -209,7 +212,7 @@ def _cut_at(path: np.ndarray, ends: np.ndarray, eyes: np.ndarray) -> np.ndarray:
             result[i] = path[i, 0]
             continue
         above, below = p[i, first - 1, 1], p[i, first, 1]
-        share = np.clip((above - ends[i]) / max(above - below, 1e-3), 0.0, 1.0)
+        share = np.clip((above - ends[i, first]) / max(above - below, 1e-3), 0.0, 1.0)
         at = np.linspace(0, first - 1 + share, len(steps))
         result[i] = np.stack([np.interp(at, steps, path[i, :, axis]) for axis in range(3)], axis=1)
     return result

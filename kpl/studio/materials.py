@@ -147,13 +147,13 @@ def teeth_material(hit: Hit) -> Material:
     side = wp.abs(tooth) * 2.0
     gum_line = 0.95 - 0.25 * side * side  # gums reach down between the teeth
     gum = smoothstep(gum_line - 0.06, gum_line + 0.06, hit.uv[1])
-    enamel = wp.vec3(0.62, 0.56, 0.46) * (1.0 - 0.75 * smoothstep(0.82, 0.98, side) - 0.15 * hit.uv[1])
+    enamel = wp.vec3(0.74, 0.68, 0.57) * (1.0 - 0.6 * smoothstep(0.86, 1.0, side) - 0.15 * hit.uv[1])
     material = Material()
     material.albedo = enamel * (1.0 - gum) + wp.vec3(0.42, 0.16, 0.14) * gum
     material.normal = wp.normalize(hit.normal + wp.vec3(tooth * 0.5, 0.0, 0.0))
     material.gloss = 0.5
     material.shininess = 60.0
-    material.openness = 0.12 + 0.38 * smoothstep(1.05, 1.42, hit.reference[2])  # darker towards the back
+    material.openness = 0.14 + 0.5 * smoothstep(1.05, 1.42, hit.reference[2])  # darker towards the back
     return material
 
 

@@ -158,7 +158,8 @@ def _with_patterns(
     solid = Solid(reference, basis.triangles[part == Part.SKIN])
     corners = reference[basis.triangles[lashes]]
     _, _, distance = solid.nearest(corners.reshape(-1, 3))
-    uv[:first][lashes] = np.stack([corners[..., 0], np.abs(distance).reshape(-1, 3) / 0.04], axis=-1)
+    length = np.where(corners[..., 1].max(axis=1, keepdims=True) > 0, 0.040, 0.022)  # the lower ones are shorter
+    uv[:first][lashes] = np.stack([corners[..., 0], np.abs(distance).reshape(-1, 3) / length], axis=-1)
     x, y, z = np.moveaxis(basis.vertices[basis.triangles[teeth]], -1, 0)
     bite = _BITE + 0.1 * np.clip((1.45 - z) / 0.45, 0, 1)
     number = np.arctan2(x, z - 1.05) * _ARCH_RADIUS / _TOOTH_WIDTH

@@ -99,7 +99,7 @@ def _run(options: argparse.Namespace) -> int:
     if captures.make(root, settings, options.jobs, cache, shard, device):
         print(f"{root} holds {settings.samples} samples.")
     else:
-        print(f"{root} is not complete: other shards' subjects are missing; the last shard to end completes it.")
+        print(f"Shard {options.shard} is done; {root} is complete when the last shard is.")
     return 0
 
 

@@ -28,7 +28,7 @@ complete (kpl.studio.records), and whoever finds all of them there writes the fi
 import os
 import shutil
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from importlib import metadata
 from multiprocessing import get_context
 from pathlib import Path
@@ -50,32 +50,35 @@ def make(
     """Write the data set, going on where an interrupted run stopped; a finished one is left as it is.
 
     `jobs` processes share the subjects; the bytes depend on the settings alone, and on whether `device` (Warp's name)
-    is a GPU. `cache` keeps the anatomy for
-    other runs. `shard` (i, n) makes every n-th subject. Returns whether the set is finished: another shard's subjects
-    may be missing. Raises BadInput if `root` holds a data set of other settings, or files that are none, or the disk is
-    too small.
+    is a GPU. `cache` keeps the anatomy for other runs. `shard` (i, n) makes every n-th subject. Returns whether the set
+    is finished: another shard's subjects may be missing. Raises BadInput if `root` holds a data set of other settings,
+    or files that are none, or the disk is too small.
     """
-    described = {**asdict(settings), "recipe": RECIPE}
-    if is_finished(root):
-        _compare(root, read_json(root / "studio.json")["settings"], described)
-        shutil.rmtree(root / records.FOLDER, ignore_errors=True)
-        return True
-    claimed = root / records.FOLDER / "settings.json"
-    if not claimed.exists() and root.exists() and any(path.name != records.FOLDER for path in root.iterdir()):
-        raise BadInput(f"{root} holds files that the studio did not write: choose another folder.")
-    if claimed.exists():
-        _compare(root, read_json(claimed), described)
-    disk.tell(root, settings, records.finished(root, settings))
-    _compare(root, read_json(records.claim(root, described)), described)
-    index, count = shard
-    own = [number for place, number in enumerate(settings.numbers) if place % count == index - 1]
-    try:
-        _make_subjects(root, settings, own, jobs, cache, device)
-        return finish(root, settings) or is_finished(root)
-    except (FileNotFoundError, BadInput):
-        if not is_finished(root):  # else another process was faster, and has cleared the records away
-            raise
-        return True
+    wanted = described(settings, device)
+    if not is_finished(root):
+        claimed = root / records.FOLDER / "settings.json"
+        if claimed.exists():
+            _compare(root, read_json(claimed), wanted)
+        elif root.exists() and any(path.name != records.FOLDER for path in root.iterdir()):
+            raise BadInput(f"{root} holds files that the studio did not write: choose another folder.")
+        disk.tell(root, settings, records.finished(root, settings))
+        try:
+            _compare(root, read_json(records.claim(root, wanted)), wanted)
+            _make_subjects(root, settings, _own(settings, shard), jobs, cache, device)
+            finish(root, settings)
+        except (FileNotFoundError, BadInput):
+            if not is_finished(root):  # else another process was faster, and has cleared the records away
+                raise
+    if not is_finished(root):
+        return False
+    _compare(root, read_json(root / "studio.json")["settings"], wanted)
+    shutil.rmtree(root / records.FOLDER, ignore_errors=True)
+    return True
+
+
+def described(settings: Settings, device: str = "cpu") -> dict:
+    """All that decides a data set's bytes, as studio.json has it."""
+    return {**asdict(settings), "recipe": RECIPE, "device": device.split(":")[0]}
 
 
 def is_finished(root: Path) -> bool:
@@ -87,17 +90,17 @@ def finish(root: Path, settings: Settings) -> bool:
     """Write the files about the whole set if all subjects are there, studio.json last; returns whether they are."""
     if len(records.finished(root, settings)) < len(settings.numbers):
         return False
+    made_with = read_json(root / records.FOLDER / "settings.json")
     aggregates.write_subjects(root, settings)
     if settings.crop_size:
         crops.write_store(root, settings)
     else:
         aggregates.write_lists(root, settings)
     aggregates.write_truth(root, settings)
-    described = {**asdict(settings), "recipe": RECIPE}
     write_json(
         root / "studio.json",
         {
-            "settings": described,
+            "settings": made_with,
             "samples": settings.samples,
             "composition": aggregates.composition(settings),
             "manifest": manifest.write(root, settings),
@@ -113,26 +116,31 @@ def finish(root: Path, settings: Settings) -> bool:
 
 def settings_in(root: Path) -> Settings:
     """The settings of the data set, finished or not, in `root`. Raises BadInput if there is none of this recipe."""
-    for file in (root / "studio.json", root / records.FOLDER / "settings.json"):
-        if file.exists():
-            found = read_json(file)
-            found = dict(found.get("settings", found))
-            if found.pop("recipe", None) != RECIPE:
-                raise BadInput(f"{root} was made by another version of the studio: make it again in another folder.")
-            return Settings(**found)
+    found = _made_with(root)
+    if found.get("recipe") != RECIPE:
+        raise BadInput(f"{root} was made by another version of the studio: make it again in another folder.")
+    return Settings(**{field.name: found[field.name] for field in fields(Settings) if field.name in found})
+
+
+def _made_with(root: Path) -> dict:
+    if is_finished(root):
+        return read_json(root / "studio.json")["settings"]
+    if (root / records.FOLDER / "settings.json").exists():
+        return read_json(root / records.FOLDER / "settings.json")
     raise BadInput(f"{root} holds no data set of the studio.")
 
 
 def repair(root: Path, damaged: manifest.Damage, jobs: int, cache: Path, device: str = "cpu") -> None:
     """Make again what is missing or damaged in a finished set: the subjects of damaged pictures, or, if a file about
-    the whole set is damaged, all that it is made from."""
+    the whole set is damaged, all that it is made from. Raises BadInput for another kind of device."""
     settings = settings_in(root)
+    _compare(root, _made_with(root), described(settings, device))
     bad = {name for name in damaged.missing + damaged.broken}
     subjects = {int(name.split("/")[0]) for name in bad if name.split("/")[0].isdigit()}
     if settings.crop_size or any(not name.split("/")[0].isdigit() for name in bad):
         subjects = set(settings.numbers)
         (root / "studio.json").unlink()
-    records.claim(root, {**asdict(settings), "recipe": RECIPE})
+    records.claim(root, described(settings, device))
     for number in subjects:
         shutil.rmtree(root / f"{number:05d}", ignore_errors=True)
     _make_subjects(root, settings, sorted(subjects), jobs, cache, device)
@@ -143,7 +151,7 @@ def repair(root: Path, damaged: manifest.Damage, jobs: int, cache: Path, device:
 
 
 def _compare(root: Path, found: dict, wanted: dict) -> None:
-    found = asdict(Settings()) | found  # of a set that was made before there was a setting
+    found = asdict(Settings()) | {"device": "cpu"} | found  # of a set that was made before there was a setting
     different = [name for name in wanted if found.get(name) != wanted[name]]
     if different:
         changes = ", ".join(f"{name} {found.get(name)} and not {wanted[name]}" for name in different)
@@ -171,6 +179,11 @@ def _make_subjects(root: Path, settings: Settings, own: list[int], jobs: int, ca
     finally:
         bar.close()
         pool.shutdown(cancel_futures=True)
+
+
+def _own(settings: Settings, shard: tuple[int, int]) -> list[int]:
+    index, count = shard
+    return settings.numbers[index - 1 :: count]
 
 
 def _samples(settings: Settings, numbers: set[int]) -> int:

@@ -85,8 +85,7 @@ def write_store(root: Path, settings: Settings) -> None:
                     matrices = [to_crop_units(Square(*square)) for square in record["squares"][i].tolist()]
                     flat = record["points2d"][i] if number in known else np.full((3, COUNT, 2), np.nan)
                     points.append([crop.moved(matrix, view) for matrix, view in zip(matrices, flat, strict=True)])
-                    for picture in records.pictures(record, i):
-                        file.write(decode(picture))
+                    file.writelines(decode(picture) for picture in records.pictures(record, i))
     _write_tables(root, settings, samples, np.array(truth), np.array(points, np.float32), np.array(squares), digest)
 
 

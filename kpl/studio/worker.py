@@ -46,7 +46,9 @@ def make_subject(root: Path, number: int, settings: Settings) -> None:
     expressions = settings.expressions_of(number)
     sitting = _photographer.sit(settings.seed, number)
     if settings.crop_size:
-        squares, portraits = zip(*(_crop(sitting, name, settings.crop_size) for name in expressions), strict=True)
+        squares, portraits = zip(
+            *(crop_portrait(sitting, name, settings.crop_size) for name in expressions), strict=True
+        )
     else:
         portraits = [sitting.portray(name) for name in expressions]
     if sigma := settings.noise_of(number):
@@ -68,7 +70,7 @@ def make_subject(root: Path, number: int, settings: Settings) -> None:
         records.write_frames(root, number, files, known)
 
 
-def _crop(sitting: Sitting, expression: str, size: int) -> tuple[list[tuple], Portrait]:
+def crop_portrait(sitting: Sitting, expression: str, size: int) -> tuple[list[tuple], Portrait]:
     """The squares (x, y, side) of a sample's crops, and its portrait in the full frames' coordinates."""
     squares: list[crop.Square] = []
 
@@ -93,7 +95,7 @@ def _load_kernels(folder: Path, device: str) -> None:
     """Compile all kernels, or load them from `folder`; from a damaged one they are compiled again."""
     try:
         wp.load_module("kpl.studio", device=device, recursive=True)
-    except Exception:  # Warp has no class of its own for it
+    except Exception:  # noqa: BLE001 (Warp has no class of its own for it)
         shutil.rmtree(folder, ignore_errors=True)
         try:
             wp.load_module("kpl.studio", device=device, recursive=True)

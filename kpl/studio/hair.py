@@ -237,7 +237,7 @@ def _ribbons(rng: np.random.Generator, path: np.ndarray, style: Style, solid: So
     normal = normal.reshape(path.shape)
     side = _unit(np.cross(ahead, normal) + normal * rng.normal(0, 0.25, (count, 1, 1)))
     along = np.linspace(0, 1, steps)
-    half = style.width * rng.uniform(0.7, 1.3, (count, 1)) * np.interp(along, [0, 0.3, 0.7, 1], [0.6, 1, 1, 0.55])
+    half = style.width * rng.uniform(0.7, 1.3, (count, 1)) * np.interp(along, [0, 0.3, 0.7, 1], [0.4, 1, 1, 0.55])
     edges = np.array([-1.0, 1.0])
     points = path[:, :, None] + side[:, :, None] * half[:, :, None, None] * edges[:, None]
     rounded = _unit(normal[:, :, None] + side[:, :, None] * edges[:, None] * 0.8)

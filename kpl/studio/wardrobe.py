@@ -19,11 +19,19 @@ def match(outfit: Outfit, style: hair.Style, garment: garments.Garment) -> Outfi
     if not style.band or garment.kind == "hood_up":
         outfit = replace(outfit, band_half_width=-1.0)
     if garment.kind != "none":
-        outfit = replace(outfit, collar=max(outfit.collar, -1.55), neckline=0.0)
+        outfit = replace(outfit, collar=max(outfit.collar, -1.48), neckline=0.0)
     return outfit
 
 
-def dress(anatomy: Anatomy, subject: Subject, style: hair.Style, outfit: Outfit, rest: np.ndarray, head: Head) -> Worn:
+def dress(
+    anatomy: Anatomy,
+    subject: Subject,
+    style: hair.Style,
+    outfit: Outfit,
+    garment: garments.Garment,
+    rest: np.ndarray,
+    head: Head,
+) -> Worn:
     """All that the subject wears; `rest` (V, 3) are its mesh vertices and `head` the head at rest."""
     eyes = head.eye_centers.mean(axis=0) * [1, 1, 0]
     mesh = anatomy.triangles[np.isin(anatomy.part, (Part.SKIN, Part.BODY, Part.CLOTHES))]

@@ -20,6 +20,7 @@ class Anatomy:
     (106, K); head_triangles, clothes_triangles (., 3): the surfaces that normals are taken from;
     triangles (F, 3) into render vertices, part (F,), triangle_uv (F, 3, 2) atlas coordinates 0..1, v down;
     hair_vertices, band_vertices: the mesh vertices under the two shells, which follow the mesh in this order.
+    arm_share (V,): how much a vertex moves with an arm, 0..1.
     reference (W, 3): positions of the reference head, origin between the eyes in x and y (dm);
     reference_landmarks; height_over_hairline, band_offset (W,) dm; openness (W,): the share of ambient light
     that reaches the vertex. atlas_position (H, A, 3): reference position of each texel; lips, eyelids, ears
@@ -41,6 +42,7 @@ class Anatomy:
     triangle_uv: np.ndarray
     hair_vertices: np.ndarray
     band_vertices: np.ndarray
+    arm_share: np.ndarray
     reference: np.ndarray
     reference_landmarks: np.ndarray
     height_over_hairline: np.ndarray
@@ -99,6 +101,8 @@ def fingerprint() -> str:
         "anatomy.py",
         "reference.py",
         "makehuman.py",
+        "nearest.py",
+        "parts.py",
         "people.py",
         "rays.py",
         "landmark_points.json",

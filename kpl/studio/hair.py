@@ -26,7 +26,8 @@ class Style:
     """flow: "whorl" (away from the crown), "part" (away from a parting) or "back"; length of the locks (dm);
     weight: how soon they hang; lift: how far they stand off the head; fringe: the height over the eyes at which
     hair over the face ends; parting: the parting's place; band: may be held by a headband; recession: how far the
-    hairline has gone back, thinning: how bare the crown is (both 0..1)."""
+    hairline has gone back, thinning: how bare the crown is (both 0..1); wander: how far locks part from the flow; fade:
+    the length of the hair low on the sides and behind, as a share of that above."""
 
     flow: str
     length: float
@@ -39,6 +40,8 @@ class Style:
     tail: bool = False
     recession: float = 0.0
     thinning: float = 0.0
+    wander: float = 0.10
+    fade: float = 1.0
 
 
 # Share of the styles among men and among women.
@@ -59,14 +62,26 @@ def draw_style(subject: Subject) -> Style:
     shares = np.array([share[0 if subject.male else 1] for share in _SHARES.values()])
     name = rng.choice(list(_SHARES), p=shares / shares.sum())
     size, side, height = rng.uniform(0, 1), rng.choice([-1, 1]) * rng.uniform(0, 0.4), rng.uniform(0, 1)
+    short = 0.4 if subject.male else 1.0
     style = {
-        "cropped": Style("whorl", 0.25 + 0.25 * size, 0.25, 0.10 + 0.12 * size, 0.35 + 0.25 * height, band=True),
-        "fringed": Style("whorl", 0.75 + 0.5 * size, 0.45, 0.16 + 0.1 * size, 0.13 + 0.25 * height),
-        "swept": Style("part", 0.6 + 0.4 * size, 0.35, 0.15 + 0.15 * size, 0.22 + 0.25 * height, side),
-        "combed_back": Style("back", 0.5 + 0.3 * size, 0.1, 0.10 + 0.2 * size, 0.6, band=True),
+        "cropped": Style(
+            "whorl",
+            0.25 + 0.25 * size,
+            0.25,
+            0.10 + 0.12 * size,
+            0.35 + 0.25 * height,
+            band=True,
+            wander=0.2,
+            fade=0.35,
+        ),
+        "fringed": Style(
+            "whorl", 0.75 + 0.5 * size, 0.45, 0.16 + 0.1 * size, 0.13 + 0.25 * height, fade=short, wander=0.14
+        ),
+        "swept": Style("part", 0.6 + 0.4 * size, 0.35, 0.15 + 0.15 * size, 0.22 + 0.25 * height, side, fade=short),
+        "combed_back": Style("back", 0.5 + 0.3 * size, 0.1, 0.10 + 0.2 * size, 0.6, band=True, fade=short),
         "tied": Style("back", 1.5, 0.0, 0.05 + 0.07 * size, 0.45, band=True, tail=True),
-        "loose": Style("part", 2.2 + 1.4 * size, 0.5, 0.13 + 0.1 * size, -0.6 - 0.6 * height, side, 0.10),
-        "bob": Style("whorl", 1.3 + 0.4 * size, 0.55, 0.15 + 0.1 * size, 0.12 + 0.25 * height, width=0.09),
+        "loose": Style("part", 2.2 + 1.4 * size, 1.2, 0.13 + 0.1 * size, -0.3 - 0.6 * height, side, 0.13),
+        "bob": Style("whorl", 1.3 + 0.4 * size, 0.8, 0.15 + 0.1 * size, 0.12 + 0.25 * height, width=0.09),
     }[name]
     bare, crown = rng.uniform(0, 1, 2)
     if not subject.male:
@@ -89,14 +104,17 @@ def shell_thickness(style: Style) -> float:
     return 0.30 if style.length < 1 else 0.4
 
 
-def grow(anatomy: Anatomy, subject: Subject, style: Style, rest: np.ndarray, solid: Solid, eyes: np.ndarray) -> Worn:
+def grow(
+    anatomy: Anatomy, subject: Subject, style: Style, held: float, rest: np.ndarray, solid: Solid, eyes: np.ndarray
+) -> Worn:
     """The locks of a head with mesh vertices `rest` (V, 3), which must stay out of `solid`; `eyes` (3,) is the
-    point between its eyes."""
+    point between its eyes. A headband holds what grows before it: `held` is its upper edge's offset."""
     rng = subject.generator("locks")
-    roots, normals, band = _roots(anatomy, rng, style, rest, eyes)
+    roots, normals = _roots(anatomy, rng, style, rest, held)
     if not len(roots):
         return nothing()
-    lengths = style.length * rng.uniform(0.7, 1.1, len(roots))
+    lengths = style.length * rng.uniform(0.75, 1.1, len(roots))
+    lengths *= np.interp((roots - eyes)[:, 1], [0.2, 1.0], [style.fade, 1.0])
     lift = style.lift * rng.uniform(0.25, 1.0, len(roots)) + 0.015
     path = _paths(rng, style, roots, normals, lengths, lift, solid, eyes)
     if style.tail:
@@ -106,9 +124,9 @@ def grow(anatomy: Anatomy, subject: Subject, style: Style, rest: np.ndarray, sol
 
 
 def _roots(
-    anatomy: Anatomy, rng: np.random.Generator, style: Style, rest: np.ndarray, eyes: np.ndarray
+    anatomy: Anatomy, rng: np.random.Generator, style: Style, rest: np.ndarray, held: float
 ) -> tuple[np.ndarray, ...]:
-    """Points on the scalp (n, 3), their normals and their offsets from the headband, denser along the hairline."""
+    """Points on the scalp (n, 3) and their normals, denser along the hairline, none before the headband."""
     first = len(anatomy.vertices)
     shell = anatomy.triangles[anatomy.part == Part.HAIR] - first
     on_mesh = anatomy.hair_vertices[shell]
@@ -117,14 +135,15 @@ def _roots(
     area = np.linalg.norm(across, axis=1)
     height = anatomy.height_over_hairline[on_mesh] - lost(anatomy.reference[on_mesh], style)
     margin = height.mean(axis=1)
-    share = area * (margin > 0.0) * (1 + 1.5 * (margin < 0.25))
+    free = anatomy.band_offset[on_mesh].max(axis=1) > held
+    free |= anatomy.reference[on_mesh][..., 2].mean(axis=1) < 0.0
+    share = area * free * (margin > 0.0) * (1 + 2.5 * (margin < 0.25))
     count = _COUNT if share.any() else 0
     chosen = rng.choice(len(area), count, p=share / share.sum()) if count else np.zeros(0, int)
     a, b = np.sqrt(rng.random(count)), rng.random(count)
     weights = np.stack([1 - a, a * (1 - b), a * b], axis=1)[..., None]
     normals = across[chosen] / area[chosen, None]
-    band = (anatomy.band_offset[on_mesh[chosen]] * weights[..., 0]).sum(axis=1)
-    return (corners[chosen] * weights).sum(axis=1), normals, band
+    return (corners[chosen] * weights).sum(axis=1), normals
 
 
 def _flow(style: Style, p: np.ndarray, root: np.ndarray) -> np.ndarray:
@@ -136,7 +155,9 @@ def _flow(style: Style, p: np.ndarray, root: np.ndarray) -> np.ndarray:
     if style.flow == "part":
         side = np.where(root[:, 0] >= style.parting, 1.0, -1.0)
         return np.stack([side, -0.2 * np.ones(len(p)), -0.45 * np.ones(len(p))], axis=1)
-    return p - _WHORL
+    away = p - _WHORL
+    sides = smoothstep(0.22, 0.5, np.abs(root[:, 0])) * (root[:, 2] > 0)  # keeps the eyes' corners free
+    return away + np.stack([0 * sides, -0.3 * sides, -1.1 * sides * np.maximum(away[:, 2], 0)], axis=1)
 
 
 def _unit(v: np.ndarray) -> np.ndarray:
@@ -155,7 +176,7 @@ def _paths(
 ) -> np.ndarray:
     """The locks' middle lines (n, _STEPS + 1, 3)."""
     path, normal = [roots], normals
-    wander = rng.normal(0, 0.22, roots.shape)
+    wander = rng.normal(0, style.wander, roots.shape)
     local = roots - eyes
     ends = style.fringe + rng.normal(0, 0.05, len(roots))
     for k in range(_STEPS):
@@ -181,7 +202,8 @@ def _paths(
 def _cut_at(path: np.ndarray, ends: np.ndarray, eyes: np.ndarray) -> np.ndarray:
     """The lines, cut where they come below the heights `ends` (n,) before the face."""
     p = path - eyes
-    over_face = (np.abs(p[..., 0]) < 0.52) & (p[..., 2] > 0.8) & (p[..., 1] < ends[:, None])
+    ends = ends[:, None] - 0.6 * smoothstep(0.42, 0.62, np.abs(p[..., 0]))  # longer before the temples
+    over_face = (np.abs(p[..., 0]) < 0.62) & (p[..., 2] > 0.75) & (p[..., 1] < ends)
     steps = np.arange(path.shape[1])
     result = path.copy()
     for i in np.flatnonzero(over_face.any(axis=1)):
@@ -190,7 +212,7 @@ def _cut_at(path: np.ndarray, ends: np.ndarray, eyes: np.ndarray) -> np.ndarray:
             result[i] = path[i, 0]
             continue
         above, below = p[i, first - 1, 1], p[i, first, 1]
-        share = np.clip((above - ends[i]) / max(above - below, 1e-3), 0.0, 1.0)
+        share = np.clip((above - ends[i, first]) / max(above - below, 1e-3), 0.0, 1.0)
         at = np.linspace(0, first - 1 + share, len(steps))
         result[i] = np.stack([np.interp(at, steps, path[i, :, axis]) for axis in range(3)], axis=1)
     return result
@@ -215,7 +237,7 @@ def _ribbons(rng: np.random.Generator, path: np.ndarray, style: Style, solid: So
     normal = normal.reshape(path.shape)
     side = _unit(np.cross(ahead, normal) + normal * rng.normal(0, 0.25, (count, 1, 1)))
     along = np.linspace(0, 1, steps)
-    half = style.width * rng.uniform(0.7, 1.3, (count, 1)) * np.interp(along, [0, 0.3, 0.7, 1], [0.6, 1, 1, 0.55])
+    half = style.width * rng.uniform(0.7, 1.3, (count, 1)) * np.interp(along, [0, 0.3, 0.7, 1], [0.4, 1, 1, 0.55])
     edges = np.array([-1.0, 1.0])
     points = path[:, :, None] + side[:, :, None] * half[:, :, None, None] * edges[:, None]
     rounded = _unit(normal[:, :, None] + side[:, :, None] * edges[:, None] * 0.8)

@@ -7,6 +7,7 @@ import numpy as np
 
 from kpl import landmarks
 from kpl.studio.anatomy import Anatomy
+from kpl.studio.arms import relax_arms
 from kpl.studio.geometry import vertex_normals
 from kpl.studio.hair import draw_style, shell_thickness
 from kpl.studio.people import Subject
@@ -81,7 +82,8 @@ def shape_head(anatomy: Anatomy, subject: Subject, rest: np.ndarray, actions: di
 
 def rest_vertices(anatomy: Anatomy, subject: Subject) -> np.ndarray:
     """The subject's vertices (V, 3) without expression."""
-    return anatomy.vertices + anatomy.displacement(subject.weights)
+    vertices = anatomy.vertices + anatomy.displacement(subject.weights)
+    return relax_arms(anatomy, subject, vertices)
 
 
 def canonical_transform(points: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:

@@ -104,7 +104,7 @@ def is_between_strands(surface: Surface, look: Look, face: int, u: float, v: flo
         return False
     uv = surface.uv[face * 3] * u + surface.uv[face * 3 + 1] * v + surface.uv[face * 3 + 2] * (1.0 - u - v)
     strand = wp.noise(look.noise_seed, wp.vec2(uv[0] * 15.0, uv[1] * 1.2))
-    return strand < 0.75 * uv[1] * uv[1] - 0.42 + 0.5 * smoothstep(0.12, 0.0, uv[1])
+    return strand < 0.75 * uv[1] * uv[1] - 0.42 + 0.25 * smoothstep(0.12, 0.0, uv[1])
 
 
 @wp.func
@@ -115,8 +115,8 @@ def is_cut_away(hit: Hit, look: Look, from_behind: bool) -> bool:
         strands = 0.09 * wp.noise(look.noise_seed, wp.vec3(p[0] * 26.0, p[1] * 6.0, p[2] * 26.0))
         return hit.traits[0] + strands < look.hair_threshold
     if hit.part == LASHES:
-        hair = wp.sin(hit.uv[0] * 190.0 + 2.5 * wp.noise(look.noise_seed, wp.vec2(hit.uv[0] * 40.0, 0.5)))
-        return hair < 2.4 * hit.uv[1] - 1.6
+        hair = wp.sin(hit.uv[0] * 330.0 + 3.0 * wp.noise(look.noise_seed, wp.vec2(hit.uv[0] * 40.0, 0.5)))
+        return hair < 2.6 * hit.uv[1] - 0.9
     if hit.part == BAND:
         return wp.abs(hit.traits[1] - look.band_height) > look.band_half_width
     if hit.part == TEETH or hit.part == MOUTH or hit.part == SOCKET:

@@ -38,7 +38,7 @@ class Material:
 
 
 @wp.func
-def sample_atlas(atlas: wp.array2d(dtype=wp.vec3), uv: wp.vec2) -> wp.vec3:
+def sample_atlas(atlas: wp.array2d(dtype=wp.vec4), uv: wp.vec2) -> wp.vec4:
     x = uv[0] * float(atlas.shape[1]) - 0.5
     y = uv[1] * float(atlas.shape[0]) - 0.5
     column = wp.clamp(int(wp.floor(x)), 0, atlas.shape[1] - 2)
@@ -124,14 +124,16 @@ def clothes_material(hit: Hit, look: Look) -> Material:
 
 
 @wp.func
-def skin_material(hit: Hit, look: Look, atlas: wp.array2d(dtype=wp.vec3)) -> Material:
+def skin_material(hit: Hit, look: Look, atlas: wp.array2d(dtype=wp.vec4)) -> Material:
     material = Material()
     material.albedo = look.skin
+    material.gloss = look.gloss
     if hit.part == SKIN:
-        material.albedo = sample_atlas(atlas, hit.uv)
+        painted = sample_atlas(atlas, hit.uv)
+        material.albedo = wp.vec3(painted[0], painted[1], painted[2])
+        material.gloss = look.gloss * painted[3]
     bumps = wp.noise(look.noise_seed, hit.reference * 9.0)
     material.normal = wp.normalize(hit.normal + wp.vec3(bumps, -bumps, 0.0) * look.roughness)
-    material.gloss = look.gloss
     material.shininess = look.shininess
     material.openness = hit.traits[2]
     material.wrap = 0.25
@@ -139,7 +141,24 @@ def skin_material(hit: Hit, look: Look, atlas: wp.array2d(dtype=wp.vec3)) -> Mat
 
 
 @wp.func
-def material_of(hit: Hit, look: Look, atlas: wp.array2d(dtype=wp.vec3)) -> Material:
+def teeth_material(hit: Hit) -> Material:
+    """The pattern's u counts teeth from the middle, its v is the distance from the bite, 1 at the gum."""
+    tooth = hit.uv[0] - wp.floor(hit.uv[0]) - 0.5
+    side = wp.abs(tooth) * 2.0
+    gum_line = 0.95 - 0.25 * side * side  # gums reach down between the teeth
+    gum = smoothstep(gum_line - 0.06, gum_line + 0.06, hit.uv[1])
+    enamel = wp.vec3(0.74, 0.68, 0.57) * (1.0 - 0.6 * smoothstep(0.86, 1.0, side) - 0.15 * hit.uv[1])
+    material = Material()
+    material.albedo = enamel * (1.0 - gum) + wp.vec3(0.42, 0.16, 0.14) * gum
+    material.normal = wp.normalize(hit.normal + wp.vec3(tooth * 0.5, 0.0, 0.0))
+    material.gloss = 0.5
+    material.shininess = 60.0
+    material.openness = 0.14 + 0.5 * smoothstep(1.05, 1.42, hit.reference[2])  # darker towards the back
+    return material
+
+
+@wp.func
+def material_of(hit: Hit, look: Look, atlas: wp.array2d(dtype=wp.vec4)) -> Material:
     if hit.part == SKIN or hit.part == BODY:
         return skin_material(hit, look, atlas)
     if hit.part == LEFT_EYE or hit.part == RIGHT_EYE:
@@ -164,9 +183,7 @@ def material_of(hit: Hit, look: Look, atlas: wp.array2d(dtype=wp.vec3)) -> Mater
         material.gloss = look.frame_gloss
         material.shininess = 80.0
     if hit.part == TEETH:
-        material.albedo = wp.vec3(0.42, 0.37, 0.30)
-        material.gloss = 0.2
-        material.openness = 0.45
+        return teeth_material(hit)
     if hit.part == TONGUE:
         material.albedo = wp.vec3(0.5, 0.16, 0.15)
         material.gloss = 0.15

@@ -53,6 +53,7 @@ _PURPOSES = (
     "glasses",
     "garment",
     "arms",
+    "sheen",
 )
 
 

@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from kpl.studio import camera, hair, head, people, scenery, sensor, skin, wardrobe
+from kpl.studio import camera, garments, hair, head, people, scenery, sensor, skin, wardrobe
 from kpl.studio.anatomy import Anatomy
 from kpl.studio.camera import Window
 from kpl.studio.geometry import rotation
@@ -59,8 +59,9 @@ class Sitting:
         self._cameras = camera.draw_rig(subject, neutral.landmarks, photographer.width)
         paint, outfit = skin.paint(photographer.canvas, subject), scenery.draw_outfit(subject)
         style = hair.draw_style(subject)
-        outfit = wardrobe.match(outfit, style)
-        self._worn = wardrobe.dress(anatomy, subject, style, outfit, self._rest, neutral)
+        garment = garments.draw_garment(subject)
+        outfit = wardrobe.match(outfit, style, garment)
+        self._worn = wardrobe.dress(anatomy, subject, style, outfit, garment, self._rest, neutral)
         noise_seed = int(subject.generator("kernel").integers(1 << 30))
         self._sensors, self._blur_behind = sensor.draw_sensors(subject)
         self._stage = Stage(anatomy, paint, outfit, style, self._worn, noise_seed, photographer.device)

@@ -30,7 +30,7 @@ def light_of(
     surface: Surface,
     look: Look,
     lights: Lights,
-    atlas: wp.array2d(dtype=wp.vec3),
+    atlas: wp.array2d(dtype=wp.vec4),
     hit: Hit,
     direction: wp.vec3,
 ) -> wp.vec3:
@@ -46,7 +46,7 @@ def trace(
     look: Look,
     lights: Lights,
     lens: Lens,
-    atlas: wp.array2d(dtype=wp.vec3),
+    atlas: wp.array2d(dtype=wp.vec4),
     x: float,
     y: float,
     behind: wp.vec3,
@@ -79,7 +79,7 @@ def shade_pixels(
     look: Look,
     lights: Lights,
     lens: Lens,
-    atlas: wp.array2d(dtype=wp.vec3),
+    atlas: wp.array2d(dtype=wp.vec4),
     left: int,
     top: int,
     seen: wp.array(dtype=wp.vec3),
@@ -146,27 +146,27 @@ def is_lock(surface: Surface, entry: wp.uint64) -> bool:
 
 
 @wp.func
-def is_edge(
+def edge_at(
     surface: Surface, picture: wp.array2d(dtype=wp.vec3), shown: wp.array2d(dtype=wp.uint64), row: int, column: int
-) -> bool:
-    """Whether the subject, seen at a pixel or beside it, differs visibly from its neighbours there."""
+) -> int:
+    """Whether the subject, seen at a pixel or beside it, differs visibly from its neighbours there: 0 no, 1 yes, 2
+    only by locks of hair."""
     own = picture[row, column]
     there = shown[row, column] != wp.uint64(0)
     lock = is_lock(surface, shown[row, column])
+    edge = int(0)
     for k in range(4):
         r = wp.clamp(row + (k - 1) * (1 - k % 2), 0, picture.shape[0] - 1)
         c = wp.clamp(column + (k - 2) * (k % 2), 0, picture.shape[1] - 1)
         beside = shown[r, c] != wp.uint64(0)
-        if there != beside:
-            return True
-        if there:
+        if there or beside:
             other = picture[r, c]
             contrast = wp.abs(own[0] - other[0]) + wp.abs(own[1] - other[1]) + wp.abs(own[2] - other[2])
-            if lock and is_lock(surface, shown[r, c]):
-                contrast *= 0.4  # strands among strands may stay a little rough
-            if contrast > _EDGE * (0.1 + own[1] + other[1]):
-                return True
-    return False
+            if there != beside or contrast > _EDGE * (0.1 + own[1] + other[1]):
+                if not (lock or is_lock(surface, shown[r, c])):
+                    return 1
+                edge = 2
+    return edge
 
 
 @wp.kernel
@@ -175,7 +175,7 @@ def refine_edges(
     look: Look,
     lights: Lights,
     lens: Lens,
-    atlas: wp.array2d(dtype=wp.vec3),
+    atlas: wp.array2d(dtype=wp.vec4),
     left: int,
     top: int,
     shown: wp.array2d(dtype=wp.uint64),
@@ -183,12 +183,18 @@ def refine_edges(
     background: wp.array2d(dtype=wp.vec3),
     refined: wp.array2d(dtype=wp.vec3),
 ):
-    """Four rays more where one is not enough."""
+    """Four rays more where one is not enough; at strands of hair a little of the neighbours is."""
     row, column = wp.tid()
     row += top
     column += left
     color = picture[row, column]
-    if is_edge(surface, picture, shown, row, column):
+    edge = edge_at(surface, picture, shown, row, column)
+    if edge == 2:  # so many strands, so fine: a pixel takes from its neighbours instead
+        above, below = wp.max(row - 1, 0), wp.min(row + 1, picture.shape[0] - 1)
+        before, after = wp.max(column - 1, 0), wp.min(column + 1, picture.shape[1] - 1)
+        beside = picture[above, column] + picture[below, column] + picture[row, before] + picture[row, after]
+        color = 0.52 * color + 0.12 * beside
+    if edge == 1:
         for i in range(4):
             x = float(column) + 0.25 + 0.5 * float(i % 2)
             y = float(row) + 0.25 + 0.5 * float(i / 2)
@@ -202,13 +208,20 @@ class Stage:
     once."""
 
     def __init__(
-        self, anatomy: Anatomy, paint: Paint, outfit: Outfit, style: Style, worn: Worn, noise_seed: int, device: str = "cpu"
+        self,
+        anatomy: Anatomy,
+        paint: Paint,
+        outfit: Outfit,
+        style: Style,
+        worn: Worn,
+        noise_seed: int,
+        device: str = "cpu",
     ):
         self._device = device
         self._triangles = np.concatenate([anatomy.triangles, worn.triangles + len(anatomy.reference)])
         self._first_worn, self._lenses = len(anatomy.triangles), bool((worn.part == Part.LENS).any())
         self._shadowed = len(anatomy.reference) + int(worn.triangles[worn.part != Part.LOCK].max(initial=-1)) + 1
-        self._atlas = array(paint.atlas, wp.vec3, device)
+        self._atlas = array(np.concatenate([paint.atlas, paint.sheen[..., None]], axis=2), wp.vec4, device)
         self._surface = Surface()
         self._surface.triangles = array(self._triangles.ravel(), wp.int32, device)
         self._surface.part = array(np.concatenate([anatomy.part, worn.part]), wp.int32, device)

@@ -10,7 +10,7 @@ from kpl.studio.settings import Settings
 # A lying JPEG file at scale 1, and how it grows: means of 51, 36, 36 and 36 pictures at scales 1, 0.4, 0.2 and 0.1 are
 # 131, 24, 8 and 3 kB. To each comes half a block of the file system, and that of each of its folders.
 _PICTURE, _GROWTH, _BLOCKS = 135_000, 1.87, 2_000 + 4_096
-_CROP = 33_000 / 256**2  # the same of crops, bytes a pixel
+_CROP = 12_000 / 256**2  # bytes a pixel: 96 of 256 x 256 take 10 kB each
 _KNOWN = 14_000  # bytes a sample in the files about the whole set, or in its record
 
 

@@ -37,7 +37,7 @@ def dress(
     mesh = anatomy.triangles[np.isin(anatomy.part, (Part.SKIN, Part.BODY, Part.CLOTHES))]
     solid = Solid(head.vertices[: len(rest)], mesh)
     skin = anatomy.triangles[np.isin(anatomy.part, (Part.SKIN, Part.BODY))]
-    neck = Solid(head.vertices[: len(rest)], skin)
+    neck = solid if garment.kind == "none" else Solid(head.vertices[: len(rest)], skin)
     held = outfit.band_height + outfit.band_half_width if outfit.band_half_width > 0 else -np.inf
     return together(
         [

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from kpl.files import atomic, checksum
+from kpl.errors import BadInput
+from kpl.files import checksum, read_npz, write_npz
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class Anatomy:
     (106, K); head_triangles, clothes_triangles (., 3): the surfaces that normals are taken from;
     triangles (F, 3) into render vertices, part (F,), triangle_uv (F, 3, 2) atlas coordinates 0..1, v down;
     hair_vertices, band_vertices: the mesh vertices under the two shells, which follow the mesh in this order.
+    arm_share (V,): how much a vertex moves with an arm, 0..1.
     reference (W, 3): positions of the reference head, origin between the eyes in x and y (dm);
     reference_landmarks; height_over_hairline, band_offset (W,) dm; openness (W,): the share of ambient light
     that reaches the vertex. atlas_position (H, A, 3): reference position of each texel; lips, eyelids, ears
@@ -40,6 +42,7 @@ class Anatomy:
     triangle_uv: np.ndarray
     hair_vertices: np.ndarray
     band_vertices: np.ndarray
+    arm_share: np.ndarray
     reference: np.ndarray
     reference_landmarks: np.ndarray
     height_over_hairline: np.ndarray
@@ -72,16 +75,20 @@ class Anatomy:
 
 
 def load(cache: Path) -> Anatomy:
-    """The anatomy from its file in `cache`, built first (some seconds) where this version has none yet."""
+    """The anatomy from its file in `cache`, built first (some seconds) where this version has none yet,
+    or a damaged one."""
     path = cache / f"anatomy_{fingerprint()}.npz"
-    if not path.exists():
-        from kpl.studio import reference  # here: only the builder needs it
+    names = tuple(field.name for field in fields(Anatomy))
+    if path.exists():
+        try:
+            return Anatomy(**read_npz(path, names))
+        except BadInput:  # damaged: it is built again
+            pass
+    from kpl.studio import reference  # here: only the builder needs it
 
-        built = reference.build()
-        with atomic(path) as temporary:
-            np.savez(temporary, **{field.name: getattr(built, field.name) for field in fields(Anatomy)})
-    with np.load(path, allow_pickle=False) as stored:
-        return Anatomy(**{field.name: stored[field.name] for field in fields(Anatomy)})
+    built = reference.build()
+    write_npz(path, **{name: getattr(built, name) for name in names})
+    return Anatomy(**read_npz(path, names))
 
 
 def fingerprint() -> str:
@@ -94,6 +101,8 @@ def fingerprint() -> str:
         "anatomy.py",
         "reference.py",
         "makehuman.py",
+        "nearest.py",
+        "parts.py",
         "people.py",
         "rays.py",
         "landmark_points.json",

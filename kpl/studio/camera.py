@@ -6,6 +6,7 @@ degrees counter-clockwise, 1280 x 720.
 """
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,6 +23,22 @@ _FOCAL = 1620.0
 _BOX_MARGIN = (1.12, 1.28)
 
 
+class Window(NamedTuple):
+    """A rectangle of an upright picture: its corner (left, top) and its extent in that picture's pixels, and how many
+    pixels of its own it has to each of them (`zoom`). Its own picture has `width` x `height` pixels."""
+
+    left: float
+    top: float
+    zoom: float
+    width: int
+    height: int
+
+    @classmethod
+    def square(cls, left: float, top: float, side: float, size: int) -> "Window":
+        """A square of `side` pixels of the picture, seen as `size` x `size` pixels: a crop."""
+        return cls(left, top, size / side, size, size)
+
+
 @dataclass(frozen=True)
 class Camera:
     """eye (3,) dm; axes (3, 3): rows right, up, back; focal and center (2,) in upright pixels."""
@@ -35,6 +52,11 @@ class Camera:
         """Points (..., 3) in the studio's frame (dm) to upright picture coordinates (..., 2)."""
         right, up, back = np.moveaxis((points - self.eye) @ self.axes.T, -1, 0)
         return self.center + self.focal * np.stack([right, -up], axis=-1) / -back[..., None]
+
+    def window(self, window: Window) -> "Camera":
+        """The camera whose whole upright picture is what this one sees in `window`."""
+        corner = np.array([window.left, window.top])
+        return replace(self, focal=self.focal * window.zoom, center=(self.center - corner) * window.zoom)
 
 
 def frame_size(scale: float) -> tuple[int, int]:

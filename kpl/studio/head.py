@@ -7,8 +7,11 @@ import numpy as np
 
 from kpl import landmarks
 from kpl.studio.anatomy import Anatomy
+from kpl.studio.arms import relax_arms
 from kpl.studio.geometry import vertex_normals
+from kpl.studio.hair import draw_style, shell_thickness
 from kpl.studio.people import Subject
+from kpl.studio.worn import Worn
 
 # The canonical frame of the competition, read off its mean shape.
 _EYES = landmarks.MEAN_SHAPE[list(landmarks.EYE_CENTERS)]
@@ -31,6 +34,14 @@ class Head:
     landmarks: np.ndarray
     eye_centers: np.ndarray
     gaze: np.ndarray
+
+    def wearing(self, worn: Worn) -> "Head":
+        """With the meshes of what is worn added behind its own."""
+        return replace(
+            self,
+            vertices=np.concatenate([self.vertices, worn.vertices]),
+            normals=np.concatenate([self.normals, worn.normals]),
+        )
 
     def posed(self, rotation: np.ndarray, pivot: np.ndarray, shift: np.ndarray) -> "Head":
         """Turned about `pivot` (3,) by `rotation` (3, 3), then moved by `shift` (3,)."""
@@ -71,7 +82,8 @@ def shape_head(anatomy: Anatomy, subject: Subject, rest: np.ndarray, actions: di
 
 def rest_vertices(anatomy: Anatomy, subject: Subject) -> np.ndarray:
     """The subject's vertices (V, 3) without expression."""
-    return anatomy.vertices + anatomy.displacement(subject.weights)
+    vertices = anatomy.vertices + anatomy.displacement(subject.weights)
+    return relax_arms(anatomy, subject, vertices)
 
 
 def canonical_transform(points: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
@@ -123,6 +135,7 @@ def _shells(anatomy: Anatomy, subject: Subject) -> tuple[np.ndarray, np.ndarray]
     """How far the hair and the headband stand off the skin (dm), at each of their vertices."""
     rng = subject.generator("hair")
     longest = rng.uniform(0.12, 0.45) if subject.male else rng.uniform(0.15, 0.5)
+    longest *= shell_thickness(draw_style(subject))
     phase = rng.uniform(0, 6, 3)
     first = len(anatomy.vertices)
     x, y, z = anatomy.reference[anatomy.hair_vertices].T

@@ -15,6 +15,8 @@ LEFT_EYE, RIGHT_EYE = wp.constant(int(Part.LEFT_EYE)), wp.constant(int(Part.RIGH
 TEETH, TONGUE = wp.constant(int(Part.TEETH)), wp.constant(int(Part.TONGUE))
 MOUTH, SOCKET = wp.constant(int(Part.MOUTH)), wp.constant(int(Part.SOCKET))
 HAIR, CLOTHES, BAND = wp.constant(int(Part.HAIR)), wp.constant(int(Part.CLOTHES)), wp.constant(int(Part.BAND))
+LASHES, LOCK = wp.constant(int(Part.LASHES)), wp.constant(int(Part.LOCK))
+FRAME, LENS, GARMENT = wp.constant(int(Part.FRAME)), wp.constant(int(Part.LENS)), wp.constant(int(Part.GARMENT))
 
 
 @wp.struct
@@ -48,6 +50,9 @@ class Look:
     roughness: float
     hair_threshold: float
     hair_gloss: float
+    frame: wp.vec3
+    frame_gloss: float
+    lens_tint: float
     band_half_width: float
     band_height: float
     collar: float
@@ -92,12 +97,26 @@ def interpolate(surface: Surface, face: int, u: float, v: float, position: wp.ve
 
 
 @wp.func
+def is_between_strands(surface: Surface, look: Look, face: int, u: float, v: float) -> bool:
+    """Whether the ray passes a lock between its strands, which thin out towards the tips. Asked before
+    `interpolate`, for locks lie over one another."""
+    if surface.part[face] != LOCK:
+        return False
+    uv = surface.uv[face * 3] * u + surface.uv[face * 3 + 1] * v + surface.uv[face * 3 + 2] * (1.0 - u - v)
+    strand = wp.noise(look.noise_seed, wp.vec2(uv[0] * 15.0, uv[1] * 1.2))
+    return strand < 0.75 * uv[1] * uv[1] - 0.42 + 0.25 * smoothstep(0.12, 0.0, uv[1])
+
+
+@wp.func
 def is_cut_away(hit: Hit, look: Look, from_behind: bool) -> bool:
     """Shells, strips and clothes end where their pattern says so: the ray goes on."""
     p = hit.reference
     if hit.part == HAIR:
         strands = 0.09 * wp.noise(look.noise_seed, wp.vec3(p[0] * 26.0, p[1] * 6.0, p[2] * 26.0))
         return hit.traits[0] + strands < look.hair_threshold
+    if hit.part == LASHES:
+        hair = wp.sin(hit.uv[0] * 330.0 + 3.0 * wp.noise(look.noise_seed, wp.vec2(hit.uv[0] * 40.0, 0.5)))
+        return hair < 2.6 * hit.uv[1] - 0.9
     if hit.part == BAND:
         return wp.abs(hit.traits[1] - look.band_height) > look.band_half_width
     if hit.part == TEETH or hit.part == MOUTH or hit.part == SOCKET:
@@ -110,7 +129,7 @@ def is_cut_away(hit: Hit, look: Look, from_behind: bool) -> bool:
 
 @wp.func
 def casts_shadow(hit: Hit, look: Look) -> bool:
-    if hit.part == MOUTH or hit.part == SOCKET or hit.part == TEETH:
+    if hit.part == MOUTH or hit.part == SOCKET or hit.part == TEETH or hit.part == LASHES or hit.part == LENS:
         return False
     if hit.part == HAIR:
         return hit.traits[0] >= look.hair_threshold

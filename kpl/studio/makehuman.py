@@ -36,6 +36,10 @@ _GROUPS = {
     "helper-lower-teeth": Part.TEETH,
     "helper-tongue": Part.TONGUE,
     "helper-tights": Part.CLOTHES,
+    "helper-l-eyelashes-1": Part.LASHES,
+    "helper-l-eyelashes-2": Part.LASHES,
+    "helper-r-eyelashes-1": Part.LASHES,
+    "helper-r-eyelashes-2": Part.LASHES,
 }
 # Only what a camera at the head can see is kept: heights and half width in decimetres from the body's centre.
 _LOWEST_SKIN, _WIDEST_SKIN, _LOWEST_CLOTHES = 4.9, 2.3, 0.5

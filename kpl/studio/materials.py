@@ -6,8 +6,12 @@ from kpl.studio.hits import (
     BAND,
     BODY,
     CLOTHES,
+    FRAME,
+    GARMENT,
     HAIR,
+    LASHES,
     LEFT_EYE,
+    LOCK,
     MOUTH,
     RIGHT_EYE,
     SKIN,
@@ -30,10 +34,11 @@ class Material:
     shininess: float
     openness: float
     wrap: float  # how far light bleeds round the terminator, as it does in skin
+    strand: wp.vec3  # the direction in which hair runs; zero for what is not hair
 
 
 @wp.func
-def sample_atlas(atlas: wp.array2d(dtype=wp.vec3), uv: wp.vec2) -> wp.vec3:
+def sample_atlas(atlas: wp.array2d(dtype=wp.vec4), uv: wp.vec2) -> wp.vec4:
     x = uv[0] * float(atlas.shape[1]) - 0.5
     y = uv[1] * float(atlas.shape[0]) - 0.5
     column = wp.clamp(int(wp.floor(x)), 0, atlas.shape[1] - 2)
@@ -91,6 +96,20 @@ def hair_material(hit: Hit, look: Look) -> Material:
 
 
 @wp.func
+def lock_material(hit: Hit, look: Look) -> Material:
+    fine = wp.noise(look.noise_seed, wp.vec2(hit.uv[0] * 31.0, hit.uv[1] * 1.5))
+    coarse = wp.noise(look.noise_seed, wp.vec2(hit.uv[0] * 2.0, 0.5))
+    material = Material()
+    material.albedo = look.hair * wp.max(0.2, 1.05 + 0.7 * fine + 0.35 * coarse)
+    material.normal = hit.normal
+    material.gloss = look.hair_gloss
+    material.shininess = 60.0
+    material.openness = hit.traits[2]
+    material.strand = wp.normalize(hit.reference + hit.normal * (0.25 * fine + 0.1 * coarse))
+    return material
+
+
+@wp.func
 def clothes_material(hit: Hit, look: Look) -> Material:
     p = hit.reference
     folds = wp.noise(look.noise_seed, p * 1.5)
@@ -105,14 +124,16 @@ def clothes_material(hit: Hit, look: Look) -> Material:
 
 
 @wp.func
-def skin_material(hit: Hit, look: Look, atlas: wp.array2d(dtype=wp.vec3)) -> Material:
+def skin_material(hit: Hit, look: Look, atlas: wp.array2d(dtype=wp.vec4)) -> Material:
     material = Material()
     material.albedo = look.skin
+    material.gloss = look.gloss
     if hit.part == SKIN:
-        material.albedo = sample_atlas(atlas, hit.uv)
+        painted = sample_atlas(atlas, hit.uv)
+        material.albedo = wp.vec3(painted[0], painted[1], painted[2])
+        material.gloss = look.gloss * painted[3]
     bumps = wp.noise(look.noise_seed, hit.reference * 9.0)
     material.normal = wp.normalize(hit.normal + wp.vec3(bumps, -bumps, 0.0) * look.roughness)
-    material.gloss = look.gloss
     material.shininess = look.shininess
     material.openness = hit.traits[2]
     material.wrap = 0.25
@@ -120,14 +141,33 @@ def skin_material(hit: Hit, look: Look, atlas: wp.array2d(dtype=wp.vec3)) -> Mat
 
 
 @wp.func
-def material_of(hit: Hit, look: Look, atlas: wp.array2d(dtype=wp.vec3)) -> Material:
+def teeth_material(hit: Hit) -> Material:
+    """The pattern's u counts teeth from the middle, its v is the distance from the bite, 1 at the gum."""
+    tooth = hit.uv[0] - wp.floor(hit.uv[0]) - 0.5
+    side = wp.abs(tooth) * 2.0
+    gum_line = 0.95 - 0.25 * side * side  # gums reach down between the teeth
+    gum = smoothstep(gum_line - 0.06, gum_line + 0.06, hit.uv[1])
+    enamel = wp.vec3(0.74, 0.68, 0.57) * (1.0 - 0.6 * smoothstep(0.86, 1.0, side) - 0.15 * hit.uv[1])
+    material = Material()
+    material.albedo = enamel * (1.0 - gum) + wp.vec3(0.42, 0.16, 0.14) * gum
+    material.normal = wp.normalize(hit.normal + wp.vec3(tooth * 0.5, 0.0, 0.0))
+    material.gloss = 0.5
+    material.shininess = 60.0
+    material.openness = 0.14 + 0.5 * smoothstep(1.05, 1.42, hit.reference[2])  # darker towards the back
+    return material
+
+
+@wp.func
+def material_of(hit: Hit, look: Look, atlas: wp.array2d(dtype=wp.vec4)) -> Material:
     if hit.part == SKIN or hit.part == BODY:
         return skin_material(hit, look, atlas)
     if hit.part == LEFT_EYE or hit.part == RIGHT_EYE:
         return eye_material(hit, look)
     if hit.part == HAIR:
         return hair_material(hit, look)
-    if hit.part == CLOTHES:
+    if hit.part == LOCK:
+        return lock_material(hit, look)
+    if hit.part == CLOTHES or hit.part == GARMENT:
         return clothes_material(hit, look)
     material = Material()
     material.normal = hit.normal
@@ -135,10 +175,15 @@ def material_of(hit: Hit, look: Look, atlas: wp.array2d(dtype=wp.vec3)) -> Mater
     material.openness = hit.traits[2]
     if hit.part == BAND:
         material.albedo = look.band
+    if hit.part == LASHES:
+        material.albedo = look.hair * 0.6
+        material.openness = 0.5
+    if hit.part == FRAME:
+        material.albedo = look.frame
+        material.gloss = look.frame_gloss
+        material.shininess = 80.0
     if hit.part == TEETH:
-        material.albedo = wp.vec3(0.42, 0.37, 0.30)
-        material.gloss = 0.2
-        material.openness = 0.45
+        return teeth_material(hit)
     if hit.part == TONGUE:
         material.albedo = wp.vec3(0.5, 0.16, 0.15)
         material.gloss = 0.15

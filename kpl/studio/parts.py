@@ -17,3 +17,8 @@ class Part(IntEnum):
     MOUTH = 8
     SOCKET = 9
     BODY = 10
+    LASHES = 11
+    LOCK = 12
+    FRAME = 13
+    LENS = 14
+    GARMENT = 15

@@ -44,6 +44,16 @@ _PURPOSES = (
     "background",
     "sensor",
     "kernel",
+    "window",
+    "scan",
+    "camera",
+    "take",
+    "style",
+    "locks",
+    "glasses",
+    "garment",
+    "arms",
+    "sheen",
 )
 
 

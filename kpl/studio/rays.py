@@ -1,4 +1,4 @@
-"""Ray casting against a triangle mesh with NVIDIA Warp, on the CPU."""
+"""Ray casting against a triangle mesh with NVIDIA Warp, on the CPU or a GPU."""
 
 import numpy as np
 import warp as wp
@@ -22,15 +22,16 @@ def _cast(
         hit[i] = wp.vec3(query.u, query.v, query.t)
 
 
-def array(values: np.ndarray, dtype: type) -> wp.array:
-    """A warp array on the CPU."""
-    return wp.array(np.ascontiguousarray(values), dtype=dtype, device="cpu")
+def array(values: np.ndarray, dtype: type, device: str = "cpu") -> wp.array:
+    """A warp array on `device`."""
+    return wp.array(np.ascontiguousarray(values), dtype=dtype, device=device)
 
 
-def build_mesh(vertices: np.ndarray, triangles: np.ndarray) -> wp.Mesh:
+def build_mesh(vertices: np.ndarray, triangles: np.ndarray, device: str = "cpu") -> wp.Mesh:
     """A mesh that rays can be cast against: vertices (V, 3), triangles (F, 3)."""
     return wp.Mesh(
-        points=array(vertices.astype(np.float32), wp.vec3), indices=array(triangles.astype(np.int32).ravel(), wp.int32)
+        points=array(vertices.astype(np.float32), wp.vec3, device),
+        indices=array(triangles.astype(np.int32).ravel(), wp.int32, device),
     )
 
 

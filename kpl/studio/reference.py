@@ -12,6 +12,7 @@ from kpl.studio import makehuman, people, rays
 from kpl.studio.anatomy import Anatomy
 from kpl.studio.geometry import vertex_normals
 from kpl.studio.makehuman import Basis
+from kpl.studio.nearest import Solid
 from kpl.studio.parts import Part
 
 ATLAS_WIDTH = 512
@@ -21,6 +22,8 @@ _HAIRLINE = (
     [0, 20, 35, 50, 62, 72, 84, 95, 105, 130, 180],
     [0.68, 0.68, 0.66, 0.58, 0.42, 0.10, -0.08, -0.02, -0.30, -0.60, -0.72],
 )
+# MakeHuman's teeth (dm): height of the bite in front, and the arch that the teeth stand on.
+_BITE, _ARCH_RADIUS, _TOOTH_WIDTH = 6.605, 0.36, 0.082
 
 
 def hairline(position: np.ndarray) -> np.ndarray:
@@ -73,8 +76,9 @@ def build() -> Anatomy:
         teeth_vertices=np.unique(basis.triangles[np.isin(part, (Part.TEETH, Part.TONGUE))]),
         triangles=triangles,
         part=render_part,
-        triangle_uv=_to_atlas(basis.uv[uv], island),
+        triangle_uv=_with_patterns(basis, part, reference, render_part, _to_atlas(basis.uv[uv], island)),
         hair_vertices=hair_vertices,
+        arm_share=_arm_share(basis, folder),
         band_vertices=band_vertices,
         reference_landmarks=points - origin,
         **{name: values[source].astype(np.float32) for name, values in of_render_vertices.items()},
@@ -130,6 +134,37 @@ def _ear_share(basis: Basis, part: np.ndarray, folder: Path) -> np.ndarray:
     share, face = np.zeros(len(basis.vertices), np.float32), part == Part.SKIN
     np.maximum.at(share, basis.triangles[face], _mask_at(folder, "ears", basis.uv[basis.triangle_uv[face]]))
     return share
+
+
+def _arm_share(basis: Basis, folder: Path) -> np.ndarray:
+    """How much each vertex (V,) moves with an arm, 0..1: the sum of the arm's bones in MakeHuman's rig."""
+    rig = json.loads((folder / "mpfb2/rigs/standard/weights.default.json").read_text(encoding="utf-8"))["weights"]
+    share = np.zeros(int(basis.original.max()) + 1)
+    for bone, rows in rig.items():
+        if bone.startswith(("upperarm", "lowerarm", "wrist", "metacarpal", "finger")):
+            vertices, weights = np.array(rows).reshape(-1, 2).T
+            inside = vertices < len(share)
+            np.add.at(share, vertices[inside].astype(int), weights[inside])
+    return np.clip(share[basis.original], 0, 1).astype(np.float32)
+
+
+def _with_patterns(
+    basis: Basis, part: np.ndarray, reference: np.ndarray, render_part: np.ndarray, uv: np.ndarray
+) -> np.ndarray:
+    """The atlas coordinates (F, 3, 2), those of lashes and teeth replaced by what their patterns are drawn with:
+    (place along the lid in dm, distance from it, 1 at the tips) and (number of the tooth, distance from the bite)."""
+    uv, first = uv.copy(), len(part)
+    lashes, teeth = render_part[:first] == Part.LASHES, render_part[:first] == Part.TEETH
+    solid = Solid(reference, basis.triangles[part == Part.SKIN])
+    corners = reference[basis.triangles[lashes]]
+    _, _, distance = solid.nearest(corners.reshape(-1, 3))
+    length = np.where(corners[..., 1].max(axis=1, keepdims=True) > 0, 0.040, 0.022)  # the lower ones are shorter
+    uv[:first][lashes] = np.stack([corners[..., 0], np.abs(distance).reshape(-1, 3) / length], axis=-1)
+    x, y, z = np.moveaxis(basis.vertices[basis.triangles[teeth]], -1, 0)
+    bite = _BITE + 0.1 * np.clip((1.45 - z) / 0.45, 0, 1)
+    number = np.arctan2(x, z - 1.05) * _ARCH_RADIUS / _TOOTH_WIDTH
+    uv[:first][teeth] = np.stack([number, np.abs(y - bite) / 0.10], axis=-1)
+    return uv
 
 
 def _island(basis: Basis, part: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -194,7 +229,7 @@ def _openness(vertices: np.ndarray, triangles: np.ndarray, part: np.ndarray, cou
     """Ambient occlusion of each vertex (V,): the cosine-weighted share of directions that leave the head
     freely."""
     rng = np.random.default_rng(0)
-    solid = part != Part.CLOTHES
+    solid = ~np.isin(part, (Part.CLOTHES, Part.LASHES))
     mesh = rays.build_mesh(vertices, triangles[solid])
     skin = vertex_normals(vertices, triangles[np.isin(part, _SKIN_PARTS)])
     normals = np.where(

@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 from scipy.spatial import Delaunay
 
+from kpl.studio.camera import Window
+from kpl.studio.glasses import draw_frame
 from kpl.studio.people import Subject
 from kpl.studio.skin import linear
 
@@ -49,6 +51,9 @@ class Outfit:
     band_height: float
     hair_threshold: float
     hair_gloss: float
+    frame: np.ndarray
+    frame_gloss: float
+    lens_tint: float
     iris: np.ndarray
     iris_angle: float
     pupil_angle: float
@@ -90,6 +95,7 @@ def draw_light(subject: Subject, expression: str) -> Light:
 
 def draw_outfit(subject: Subject) -> Outfit:
     """What the subject wears, the same in all expressions."""
+    glasses = draw_frame(subject)
     rng = subject.generator("outfit")
     brightness = rng.choice([rng.uniform(10, 70), rng.uniform(60, 230)])
     cloth = brightness * np.clip(1 + rng.normal(0, 0.35, 3), 0.2, 1.8)
@@ -107,6 +113,9 @@ def draw_outfit(subject: Subject) -> Outfit:
         band_height=rng.uniform(-0.05, 0.12),
         hair_threshold=rng.uniform(0.0, 0.12),
         hair_gloss=rng.uniform(0.3, 1.5),
+        frame=glasses.color if glasses else np.zeros(3),
+        frame_gloss=glasses.gloss if glasses else 0.0,
+        lens_tint=glasses.tint if glasses else 0.0,
         iris=linear(np.array(iris)),
         iris_angle=rng.uniform(0.37, 0.43),
         pupil_angle=rng.uniform(0.12, 0.22),
@@ -163,13 +172,20 @@ def draw_wall(rng: np.random.Generator) -> np.ndarray | None:
 
 
 def background(
-    rng: np.random.Generator, foils: list[np.ndarray], wall: np.ndarray | None, width: int, height: int
+    rng: np.random.Generator,
+    foils: list[np.ndarray],
+    wall: np.ndarray | None,
+    frame: tuple[int, int],
+    window: Window,
+    brightness: float = 1.0,
+    blur: float = 0.0,
 ) -> np.ndarray:
-    """One view's background (height, width, 3): a piece of foil, or a plain wall with a slow change of
-    tone."""
+    """What `window` shows of one view's background, float32 (window.height, window.width, 3): a piece of foil, or a
+    plain wall with a slow change of tone, stretched over the whole upright `frame` (width, height); `brightness` times
+    as bright, and out of focus by `blur` (sigma, the frame's pixels)."""
     if wall is not None:
-        tone = cv2.resize(rng.random((4, 3), dtype=np.float32), (width, height))
-        return wall * (0.7 + 0.5 * tone[..., None])
+        tone = rng.random((4, 3), dtype=np.float32)
+        return (0.7 + 0.5 * _stretched(tone, frame, window))[..., None] * (wall * brightness).astype(np.float32)
     picture = foils[rng.integers(len(foils))]
     part = rng.uniform(0.45, 1.0)
     rows, columns = int(FOIL_HEIGHT * part), int(FOIL_WIDTH * part)
@@ -179,4 +195,17 @@ def background(
         picture = picture[:, ::-1]
     if rng.random() < 0.3:
         picture = picture[::-1]
-    return cv2.resize(np.ascontiguousarray(picture), (width, height)) * np.float32(rng.uniform(0.55, 1.3))
+    picture = picture * np.float32(rng.uniform(0.55, 1.3) * brightness)
+    if blur > 0:  # the sheet is coarser than the frame: quicker to blur before it is stretched
+        picture = cv2.GaussianBlur(picture, (0, 0), blur * columns / frame[0], sigmaY=blur * rows / frame[1])
+    return _stretched(picture, frame, window)
+
+
+def _stretched(picture: np.ndarray, frame: tuple[int, int], window: Window) -> np.ndarray:
+    """`picture` stretched over a frame (width, height), as far as `window` shows it."""
+    size = picture.shape[1::-1]
+    shrink = [size[k] / frame[k] / window.zoom for k in range(2)]
+    shift = [(corner * size[k] / frame[k]) + 0.5 * shrink[k] - 0.5 for k, corner in enumerate(window[:2])]
+    back = np.array([[shrink[0], 0, shift[0]], [0, shrink[1], shift[1]]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(picture, back, (window.width, window.height), flags=flags, borderMode=cv2.BORDER_REPLICATE)

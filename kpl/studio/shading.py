@@ -2,7 +2,7 @@
 
 import warp as wp
 
-from kpl.studio.hits import Hit, Look, Surface, casts_shadow, interpolate
+from kpl.studio.hits import FRAME, GARMENT, LOCK, Hit, Look, Surface, casts_shadow, interpolate
 from kpl.studio.materials import Material
 
 wp.set_module_options({"enable_backward": False, "fast_math": True})
@@ -26,6 +26,9 @@ def in_shadow(surface: Surface, look: Look, start: wp.vec3, toward: wp.vec3) -> 
         query = wp.mesh_query_ray(surface.mesh, origin, toward, 8.0)
         if not query.result:
             return False
+        part = surface.part[query.face]
+        if part == LOCK or part == FRAME or part == GARMENT:
+            return True
         if casts_shadow(interpolate(surface, query.face, query.u, query.v, origin), look):
             return True
         origin = origin + toward * (query.t + 0.003)
@@ -81,7 +84,12 @@ def shade(hit: Hit, material: Material, look: Look, lights: Lights, direction: w
             graze = 0.5 * wp.exp(-10.0 * wp.max(0.0, cosine))
             reflected = wp.cw_mul(reflected, wp.vec3(1.0, 1.0 - graze * 0.35, 1.0 - graze * 0.5))
         color = color + reflected
-        if material.gloss > 0.0:
+        if wp.dot(material.strand, material.strand) > 0.0:  # Kajiya and Kay (1989): a band across the strands
+            half_way = wp.normalize(toward - direction)
+            along = wp.dot(material.strand, half_way)
+            band = wp.pow(wp.sqrt(wp.max(0.0, 1.0 - along * along)), material.shininess)
+            color = color + light * (material.gloss * 0.05 * band * diffuse)
+        elif material.gloss > 0.0:
             half_way = wp.normalize(toward - direction)
             fresnel = 0.04 + 0.96 * wp.pow(1.0 - wp.max(0.0, wp.dot(half_way, toward)), 5.0)
             lobe = (material.shininess + 8.0) * 0.125
@@ -91,3 +99,16 @@ def shade(hit: Hit, material: Material, look: Look, lights: Lights, direction: w
         rim = wp.pow(1.0 - wp.max(0.0, -wp.dot(n, direction)), 4.0)
         color = color + lights.sky * (rim * 0.12 * material.openness)
     return color
+
+
+@wp.func
+def lens_glint(hit: Hit, lights: Lights, direction: wp.vec3) -> wp.vec3:
+    """Light that a thin lens mirrors towards the eye: the room's, and the lamps' where they stand right."""
+    n = hit.normal
+    cosine = wp.dot(n, direction)
+    mirrored = direction - n * (2.0 * cosine)
+    share = 0.03 + 0.97 * wp.pow(1.0 - wp.abs(cosine), 5.0)
+    color = lights.sky * (0.5 + 0.5 * mirrored[1]) + lights.front * wp.max(0.0, mirrored[2])
+    for i in range(3):
+        color = color + lights.colors[i] * (4.0 * wp.pow(wp.max(0.0, wp.dot(mirrored, lights.directions[i])), 60.0))
+    return color * share

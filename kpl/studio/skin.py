@@ -10,17 +10,20 @@ import numpy as np
 
 from kpl import landmarks
 from kpl.landmarks import OUTLINES
+from kpl.studio import hair as hair_style
 from kpl.studio.canvas import Canvas
 from kpl.studio.people import Subject
+from kpl.studio.sheen import paint_sheen
 
 _SKIN_TONES = np.array([[118, 78, 58], [212, 168, 140], [226, 178, 156]], float)  # African, Asian, Caucasian
 
 
 @dataclass(frozen=True)
 class Paint:
-    """atlas (H, A, 3) float32; skin and hair: the plain colours (3,) of what lies outside the atlas."""
+    """atlas (H, A, 3) float32; sheen (H, A) float32: gloss against the rest of the face's, 1 on average; skin and hair: the plain colours (3,) of what lies outside the atlas."""
 
     atlas: np.ndarray
+    sheen: np.ndarray
     skin: np.ndarray
     hair: np.ndarray
 
@@ -32,7 +35,7 @@ def linear(color: np.ndarray) -> np.ndarray:
 
 def paint(canvas: Canvas, subject: Subject) -> Paint:
     """Paint the subject's skin."""
-    rng = subject.generator("skin")
+    rng, style = subject.generator("skin"), hair_style.draw_style(subject)
     tone = subject.ancestry @ _SKIN_TONES * rng.uniform(0.84, 1.06) + rng.normal(0, 4, 3) * [1, 0.7, 1.2]
     tone = np.clip(tone, 25, 250)
     hair = _hair_color(rng, subject.years)
@@ -44,10 +47,12 @@ def paint(canvas: Canvas, subject: Subject) -> Paint:
     if subject.male:
         atlas = _mix(atlas, hair * 0.8 + 0.012, _beard(canvas, rng))
     _moles(rng, subject.years, atlas)
-    roots = canvas.height_over_hairline + canvas.noise(rng, 4, 0.03) + canvas.noise(rng, 14, 0.03) - 0.02
+    hairline = canvas.height_over_hairline - hair_style.lost(canvas.anatomy.atlas_position, style)
+    roots = hairline + canvas.noise(rng, 4, 0.03) + canvas.noise(rng, 14, 0.03) - 0.02
     stubble = (1 - canvas.anatomy.ears) * 0.93 / (1 + np.exp(-np.clip(roots * 40, -20, 20)))
     atlas = _mix(atlas, hair * 0.9, stubble)
-    return Paint(np.clip(atlas, 0.002, 0.95).astype(np.float32), linear(tone), hair * rng.uniform(0.6, 1.3))
+    atlas = np.clip(atlas, 0.002, 0.95).astype(np.float32)
+    return Paint(atlas, paint_sheen(canvas, subject), linear(tone), hair * rng.uniform(0.6, 1.3))
 
 
 def _mix(under: np.ndarray, color: np.ndarray, share: np.ndarray) -> np.ndarray:
@@ -164,7 +169,7 @@ def _beard(canvas: Canvas, rng: np.random.Generator) -> np.ndarray:
     drawing = canvas.blank()
     canvas.fill(drawing, np.concatenate([jaw, above]))
     strength = rng.uniform(0, 0.5) ** 1.3 if rng.random() < 0.85 else rng.uniform(0.5, 0.85)
-    shadow = canvas.to_atlas(drawing, 0.036) * (1 - canvas.anatomy.lips)
+    shadow = canvas.to_atlas(drawing, 0.075) * (1 - cv2.GaussianBlur(canvas.anatomy.lips, (0, 0), 1.5))
     return np.clip(shadow * strength * (1 + canvas.noise(rng, 2, 0.22)), 0, 0.9)
 
 

@@ -147,7 +147,7 @@ def teeth_material(hit: Hit) -> Material:
     side = wp.abs(tooth) * 2.0
     gum_line = 0.95 - 0.25 * side * side  # gums reach down between the teeth
     gum = smoothstep(gum_line - 0.06, gum_line + 0.06, hit.uv[1])
-    enamel = wp.vec3(0.74, 0.68, 0.57) * (1.0 - 0.6 * smoothstep(0.86, 1.0, side) - 0.15 * hit.uv[1])
+    enamel = wp.vec3(0.80, 0.71, 0.57) * (1.0 - 0.6 * smoothstep(0.86, 1.0, side) - 0.15 * hit.uv[1])
     material = Material()
     material.albedo = enamel * (1.0 - gum) + wp.vec3(0.42, 0.16, 0.14) * gum
     material.normal = wp.normalize(hit.normal + wp.vec3(tooth * 0.5, 0.0, 0.0))

@@ -244,4 +244,11 @@ def _openness(vertices: np.ndarray, triangles: np.ndarray, part: np.ndarray, cou
         triangle, _, distance = rays.cast(mesh, vertices + normals * 0.006, outward)
         free += np.abs(cosine) * ((triangle < 0) | (distance > 2.0))
         total += np.abs(cosine)
-    return np.where(total > 0, free / np.maximum(total, 1e-6), 1.0)
+    openness = np.where(total > 0, free / np.maximum(total, 1e-6), 1.0)
+    # single vertices that lie in the mouth's lining would be dark holes among open neighbours
+    edges = triangles[part == Part.SKIN][:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)
+    around, count = np.zeros(len(vertices)), np.zeros(len(vertices))
+    for one, other in (edges.T, edges.T[::-1]):
+        np.add.at(around, one, openness[other])
+        np.add.at(count, one, 1)
+    return np.maximum(openness, np.where(count > 0, 0.7 * around / np.maximum(count, 1), 0))

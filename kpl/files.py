@@ -18,12 +18,12 @@ from kpl.errors import BadInput
 def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it is flushed to disk and renamed to `path`.
 
-    The temporary name keeps the suffix (libraries choose their format by it) and carries the process id, so that
-    two processes that write the same file do not mix their bytes. Parent folders are made.
+    The temporary name keeps the suffix (libraries choose their format by it) and carries the process id and some
+    random letters, so that two processes that write the same file, on two machines perhaps, do not mix their bytes. Parent folders are made.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{os.urandom(4).hex()}.tmp{path.suffix}")
     try:
         yield temporary
         with open(temporary, "rb+") as file:

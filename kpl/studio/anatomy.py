@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from kpl.files import atomic, checksum
+from kpl.errors import BadInput
+from kpl.files import checksum, read_npz, write_npz
 
 
 @dataclass(frozen=True)
@@ -74,16 +75,20 @@ class Anatomy:
 
 
 def load(cache: Path) -> Anatomy:
-    """The anatomy from its file in `cache`, built first (some seconds) where this version has none yet."""
+    """The anatomy from its file in `cache`, built first (some seconds) where this version has none yet,
+    or a damaged one."""
     path = cache / f"anatomy_{fingerprint()}.npz"
-    if not path.exists():
-        from kpl.studio import reference  # here: only the builder needs it
+    names = tuple(field.name for field in fields(Anatomy))
+    if path.exists():
+        try:
+            return Anatomy(**read_npz(path, names))
+        except BadInput:  # damaged: it is built again
+            pass
+    from kpl.studio import reference  # here: only the builder needs it
 
-        built = reference.build()
-        with atomic(path) as temporary:
-            np.savez(temporary, **{field.name: getattr(built, field.name) for field in fields(Anatomy)})
-    with np.load(path, allow_pickle=False) as stored:
-        return Anatomy(**{field.name: stored[field.name] for field in fields(Anatomy)})
+    built = reference.build()
+    write_npz(path, **{name: getattr(built, name) for name in names})
+    return Anatomy(**read_npz(path, names))
 
 
 def fingerprint() -> str:

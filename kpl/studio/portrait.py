@@ -4,10 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
-import cv2
 import numpy as np
 
-from kpl.studio import camera, garments, hair, head, people, scenery, skin, wardrobe
+from kpl.studio import camera, garments, hair, head, people, scenery, sensor, skin, wardrobe
 from kpl.studio.anatomy import Anatomy
 from kpl.studio.camera import Window
 from kpl.studio.geometry import rotation
@@ -33,8 +32,8 @@ class Portrait:
 class Photographer:
     """Makes portraits; holds what all subjects share: the anatomy, the canvas and the sheets of foil."""
 
-    def __init__(self, anatomy: Anatomy, scale: float):
-        self.anatomy = anatomy
+    def __init__(self, anatomy: Anatomy, scale: float, device: str = "cpu"):
+        self.anatomy, self.device = anatomy, device
         self.canvas = skin.Canvas(anatomy)
         self.width, self.height = camera.frame_size(scale)
 
@@ -64,7 +63,8 @@ class Sitting:
         outfit = wardrobe.match(outfit, style, garment)
         self._worn = wardrobe.dress(anatomy, subject, style, outfit, garment, self._rest, neutral)
         noise_seed = int(subject.generator("kernel").integers(1 << 30))
-        self._stage = Stage(anatomy, paint, outfit, style, self._worn, noise_seed)
+        self._sensors, self._blur_behind = sensor.draw_sensors(subject)
+        self._stage = Stage(anatomy, paint, outfit, style, self._worn, noise_seed, photographer.device)
 
     def portray(self, expression: str, windows: Callable[[np.ndarray], list[Window]] | None = None) -> Portrait:
         """The sample of one expression (a key of people.EXPRESSIONS).
@@ -81,52 +81,50 @@ class Sitting:
         posed = still.wearing(self._worn).posed(turn, pivot, shift)
         light = scenery.draw_light(subject, expression)
         self._stage.place(posed, light, seed=int(subject.generator("kernel", expression).integers(1 << 30)))
-        behind, sensor = subject.generator("background", expression), subject.generator("sensor", expression)
-        wall = scenery.draw_wall(behind)
+        behind, boxing = subject.generator("background", expression), subject.generator("sensor", expression)
+        wall, take = scenery.draw_wall(behind), sensor.draw_take(subject, expression)
         frame = (studio.width, studio.height)
-        whole = [Window(0, 0, 1, *frame)] * 3
+        shown = [Window(0, 0, 1, *frame)] * 3
         if windows is not None:
-            whole = windows(np.stack([lens.project(posed.landmarks) for lens in self._cameras]))
-        cameras = [lens.window(window) for lens, window in zip(self._cameras, whole, strict=True)]
+            shown = windows(np.stack([lens.project(posed.landmarks) for lens in self._cameras]))
+        cameras = [lens.window(window) for lens, window in zip(self._cameras, shown, strict=True)]
         pictures, boxes, flat = [], [], []
-        for lens, window in zip(cameras, whole, strict=True):
-            upright = lens.project(posed.landmarks)
-            backdrop = scenery.background(behind, studio.foils, wall, frame, window)
-            picture = self._stage.render(lens, backdrop * light.exposure)
-            pictures.append(develop(picture, sensor))
-            flat.append(camera.lay_down(upright, window.width))
-            boxes.append(camera.face_box(flat[-1], sensor))
+        for view, (lens, window) in enumerate(zip(cameras, shown, strict=True)):
+            backdrop = scenery.background(
+                behind,
+                studio.foils,
+                wall,
+                frame,
+                window,
+                light.exposure,
+                self._blur_behind * studio.width / camera.WIDTH,
+            )
+            pictures.append(self._photograph(view, lens, window, backdrop, take, posed.landmarks.mean(axis=0)))
+            flat.append(camera.lay_down(lens.project(posed.landmarks), window.width))
+            boxes.append(camera.face_box(flat[-1], boxing))
         scale, tilt, move = head.canonical_transform(still.landmarks)
         # canonical -> head without pose -> studio
         back = (1 / scale, turn @ tilt.T, turn @ (-tilt.T @ move / scale - pivot) + pivot + shift)
-        matrices = [camera.projection(lens, back, window.width) for lens, window in zip(cameras, whole, strict=True)]
+        matrices = [camera.projection(lens, back, window.width) for lens, window in zip(cameras, shown, strict=True)]
         intrinsics, extrinsics = (np.stack(parts) for parts in zip(*matrices, strict=True))
         return Portrait(
             pictures, np.stack(boxes), head.to_canonical(still.landmarks), np.stack(flat), intrinsics, extrinsics
         )
+
+    def _photograph(
+        self, view: int, lens: camera.Camera, window: Window, backdrop: np.ndarray, take: sensor.Take, face: np.ndarray
+    ) -> bytes:
+        """One view's picture, the head moving and perhaps out of focus; `face` (3,) is where."""
+        studio, one = self._photographer, self._sensors[view]
+        light = self._stage.render(lens, backdrop)
+        pixels = window.zoom * studio.width / camera.WIDTH  # of this picture for one of a full frame
+        spread = np.hypot(one.sharpness, take.defocus[view]) * pixels
+        light = sensor.blurred(light, spread, sensor.streak(lens, face, take.motion))
+        frame = (studio.width, studio.height)
+        return sensor.develop(light, one, take.gain, int(take.seeds[view]), frame, window, studio.device)
 
     def _pose(self, expression: str) -> tuple[np.ndarray, np.ndarray]:
         """How the head is turned, and where the subject sits (the same place in all expressions, nearly)."""
         place = self.subject.generator("pose").normal(0, [0.22, 0.22, 0.15])
         rng = self.subject.generator("pose", expression)
         return rotation(*rng.normal(0, [5.0, 5.0, 3.0])), place + rng.normal(0, [0.08, 0.08, 0.08])
-
-
-def develop(picture: np.ndarray, rng: np.random.Generator) -> bytes:
-    """A sensor's and a JPEG's view of linear light (H, W, 3) RGB: white balance, blur, tone, noise; laid on
-    its side."""
-    height, width = picture.shape[:2]
-    picture = picture * (rng.uniform(0.85, 1.2) * (1 + rng.normal(0, 0.035, 3))).astype(np.float32)
-    if rng.random() < 0.7:
-        picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.3, 0.7))
-    picture = picture * 1.25 / (1 + picture * 0.25)
-    picture = cv2.pow(np.clip(picture, 0, 1), 1 / 2.2)
-    picture = (picture - 0.5) * np.float32(rng.uniform(0.9, 1.15)) + 0.5
-    strength = np.float32(rng.uniform(0.004, 0.02))
-    picture += rng.standard_normal(picture.shape, dtype=np.float32) * strength
-    blotches = rng.standard_normal((height // 2 + 1, width // 2 + 1, 3), dtype=np.float32)
-    picture += cv2.resize(blotches, (width, height)) * (strength * 0.7)
-    pixels = (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
-    lying = cv2.rotate(pixels[..., ::-1], cv2.ROTATE_90_COUNTERCLOCKWISE)
-    _, encoded = cv2.imencode(".jpg", lying, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(70, 96))])
-    return encoded.tobytes()

@@ -62,6 +62,42 @@ def project_vertices(points: wp.array(dtype=wp.vec3), lens: Lens, seen: wp.array
     seen[i] = wp.vec3(x, y, nearness)
 
 
+@wp.func
+def entry_at(
+    surface: Surface,
+    look: Look,
+    lens: Lens,
+    face: int,
+    a: wp.vec3,
+    b: wp.vec3,
+    c: wp.vec3,
+    x: float,
+    y: float,
+    least: wp.uint64,
+) -> wp.uint64:
+    """A triangle's entry in the depth buffer at (x, y): the nearness' bits, which sort as the numbers do, and its number.
+    `least` where it is not there, or is no nearer than that entry."""
+    w = weights_at(a, b, c, x, y)
+    if not is_inside(w):
+        return least
+    nearness = w[0] * a[2] + w[1] * b[2] + w[2] * c[2]
+    entry = (wp.uint64(wp.cast(nearness, wp.uint32)) << wp.uint64(32)) | wp.uint64(face)
+    if entry <= least:
+        return least
+    part = surface.part[face]
+    u = w[0] * a[2] / nearness
+    v = w[1] * b[2] / nearness
+    if part == LOCK:
+        if is_between_strands(surface, look, face, u, v):
+            return least
+    elif part != SKIN and part != BODY:
+        hit = interpolate(surface, face, u, v, lens.eye + line_of_sight(lens, x, y) / nearness)
+        area = (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
+        if is_cut_away(hit, look, area > 0.0):  # y runs down: fronts turn the other way
+            return least
+    return entry
+
+
 @wp.kernel
 def draw_triangles(
     surface: Surface,
@@ -70,7 +106,7 @@ def draw_triangles(
     seen: wp.array(dtype=wp.vec3),
     shown: wp.array2d(dtype=wp.uint64),
 ):
-    """Enter each triangle where it is nearest: the nearness' bits, which sort as the numbers do, and its number."""
+    """Enter each triangle where it is nearest."""
     face = wp.tid()
     a = seen[surface.triangles[face * 3]]
     b = seen[surface.triangles[face * 3 + 1]]
@@ -78,26 +114,12 @@ def draw_triangles(
     area = (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
     if wp.abs(area) < _SMALLEST or wp.min(a[2], wp.min(b[2], c[2])) <= 0.0:
         return
-    box = covered(a, b, c, shown.shape[1], shown.shape[0])
-    part = surface.part[face]
-    if part == LENS:
+    if surface.part[face] == LENS:
         return  # seen through
+    box = covered(a, b, c, shown.shape[1], shown.shape[0])
     for row in range(box[1], box[3] + 1):
         for column in range(box[0], box[2] + 1):
-            x = float(column) + 0.5
-            y = float(row) + 0.5
-            w = weights_at(a, b, c, x, y)
-            if is_inside(w):
-                nearness = w[0] * a[2] + w[1] * b[2] + w[2] * c[2]
-                entry = (wp.uint64(wp.cast(nearness, wp.uint32)) << wp.uint64(32)) | wp.uint64(face)
-                if entry > shown[row, column]:
-                    whole = True
-                    if part == LOCK:
-                        u, v = w[0] * a[2] / nearness, w[1] * b[2] / nearness
-                        whole = not is_between_strands(surface, look, face, u, v)
-                    elif part != SKIN and part != BODY:
-                        position = lens.eye + line_of_sight(lens, x, y) / nearness
-                        hit = interpolate(surface, face, w[0] * a[2] / nearness, w[1] * b[2] / nearness, position)
-                        whole = not is_cut_away(hit, look, area > 0.0)  # y runs down: fronts turn the other way
-                    if whole:
-                        wp.atomic_max(shown, row, column, entry)
+            least = shown[row, column]
+            entry = entry_at(surface, look, lens, face, a, b, c, float(column) + 0.5, float(row) + 0.5, least)
+            if entry > least:
+                wp.atomic_max(shown, row, column, entry)

@@ -12,7 +12,16 @@ from kpl.studio.head import Head
 from kpl.studio.hits import LENS, LOCK, Hit, Look, Surface, interpolate, is_between_strands, is_cut_away
 from kpl.studio.materials import material_of
 from kpl.studio.parts import Part
-from kpl.studio.raster import Lens, covered, draw_triangles, is_inside, line_of_sight, project_vertices, weights_at
+from kpl.studio.raster import (
+    Lens,
+    covered,
+    draw_triangles,
+    entry_at,
+    is_inside,
+    line_of_sight,
+    project_vertices,
+    weights_at,
+)
 from kpl.studio.rays import array, build_mesh
 from kpl.studio.scenery import Light, Outfit
 from kpl.studio.shading import Lights, lens_glint, light_vertices, shade
@@ -73,6 +82,30 @@ def trace(
     return behind * through + glint
 
 
+@wp.func
+def light_of_entry(
+    surface: Surface,
+    look: Look,
+    lights: Lights,
+    lens: Lens,
+    atlas: wp.array2d(dtype=wp.vec4),
+    seen: wp.array(dtype=wp.vec3),
+    entry: wp.uint64,
+    x: float,
+    y: float,
+) -> wp.vec3:
+    """Light at (x, y) of the upright picture from the triangle of a depth buffer's entry."""
+    face = int(entry & wp.uint64(0xFFFFFFFF))
+    a = seen[surface.triangles[face * 3]]
+    b = seen[surface.triangles[face * 3 + 1]]
+    c = seen[surface.triangles[face * 3 + 2]]
+    w = weights_at(a, b, c, x, y)
+    nearness = w[0] * a[2] + w[1] * b[2] + w[2] * c[2]
+    sight = line_of_sight(lens, x, y)
+    hit = interpolate(surface, face, w[0] * a[2] / nearness, w[1] * b[2] / nearness, lens.eye + sight / nearness)
+    return light_of(surface, look, lights, atlas, hit, wp.normalize(sight))
+
+
 @wp.kernel
 def shade_pixels(
     surface: Surface,
@@ -93,18 +126,9 @@ def shade_pixels(
     column += left
     entry = shown[row, column]
     if entry != wp.uint64(0):
-        face = int(entry & wp.uint64(0xFFFFFFFF))
-        a = seen[surface.triangles[face * 3]]
-        b = seen[surface.triangles[face * 3 + 1]]
-        c = seen[surface.triangles[face * 3 + 2]]
         x = float(column) + 0.5
         y = float(row) + 0.5
-        w = weights_at(a, b, c, x, y)
-        nearness = w[0] * a[2] + w[1] * b[2] + w[2] * c[2]
-        sight = line_of_sight(lens, x, y)
-        position = lens.eye + sight / nearness
-        hit = interpolate(surface, face, w[0] * a[2] / nearness, w[1] * b[2] / nearness, position)
-        picture[row, column] = light_of(surface, look, lights, atlas, hit, wp.normalize(sight))
+        picture[row, column] = light_of_entry(surface, look, lights, lens, atlas, seen, entry, x, y)
 
 
 @wp.kernel
@@ -169,6 +193,42 @@ def edge_at(
     return edge
 
 
+@wp.func
+def is_outline(shown: wp.array2d(dtype=wp.uint64), row: int, column: int) -> bool:
+    """Whether a pixel or one of its four neighbours shows the background."""
+    above, below = shown[wp.max(row - 1, 0), column], shown[wp.min(row + 1, shown.shape[0] - 1), column]
+    before, after = shown[row, wp.max(column - 1, 0)], shown[row, wp.min(column + 1, shown.shape[1] - 1)]
+    return wp.min(wp.min(wp.min(above, below), wp.min(before, after)), shown[row, column]) == wp.uint64(0)
+
+
+@wp.func
+def nearest_around(
+    surface: Surface,
+    look: Look,
+    lens: Lens,
+    seen: wp.array(dtype=wp.vec3),
+    shown: wp.array2d(dtype=wp.uint64),
+    row: int,
+    column: int,
+    x: float,
+    y: float,
+) -> wp.uint64:
+    """The nearest at (x, y) of the triangles that a pixel and its four neighbours show, as a depth buffer's entry; 0
+    where none of them is there."""
+    nearest = wp.uint64(0)
+    for k in range(5):  # left, above, right, below, own
+        r = wp.clamp(row + (k - 2) * (k % 2), 0, shown.shape[0] - 1)
+        c = wp.clamp(column + (k - 1) * (1 - k % 2) * (1 - k // 4), 0, shown.shape[1] - 1)
+        entry = shown[r, c]
+        if entry != wp.uint64(0):
+            face = int(entry & wp.uint64(0xFFFFFFFF))
+            first = seen[surface.triangles[face * 3]]
+            second = seen[surface.triangles[face * 3 + 1]]
+            third = seen[surface.triangles[face * 3 + 2]]
+            nearest = entry_at(surface, look, lens, face, first, second, third, x, y, nearest)
+    return nearest
+
+
 @wp.kernel
 def refine_edges(
     surface: Surface,
@@ -178,12 +238,14 @@ def refine_edges(
     atlas: wp.array2d(dtype=wp.vec4),
     left: int,
     top: int,
+    through_lenses: bool,
+    seen: wp.array(dtype=wp.vec3),
     shown: wp.array2d(dtype=wp.uint64),
     picture: wp.array2d(dtype=wp.vec3),
     background: wp.array2d(dtype=wp.vec3),
     refined: wp.array2d(dtype=wp.vec3),
 ):
-    """Four rays more where one is not enough; at strands of hair a little of the neighbours is."""
+    """Four points more where one is not enough, of the triangles seen nearby or, where none is there, by a ray; at strands of hair a little of the neighbours is."""
     row, column = wp.tid()
     row += top
     column += left
@@ -198,7 +260,15 @@ def refine_edges(
         for i in range(4):
             x = float(column) + 0.25 + 0.5 * float(i % 2)
             y = float(row) + 0.25 + 0.5 * float(i / 2)
-            color += trace(surface, look, lights, lens, atlas, x, y, background[row, column])
+            entry = wp.uint64(0)
+            if not through_lenses:
+                entry = nearest_around(surface, look, lens, seen, shown, row, column, x, y)
+            if entry != wp.uint64(0):
+                color += light_of_entry(surface, look, lights, lens, atlas, seen, entry, x, y)
+            elif not through_lenses and is_outline(shown, row, column):
+                color += background[row, column]
+            else:
+                color += trace(surface, look, lights, lens, atlas, x, y, background[row, column])
         color = color / 5.0
     refined[row, column] = color
 
@@ -279,7 +349,8 @@ class Stage:
         if self._lenses:
             inputs = [surface, look, self._lights, lens, self._first_worn, seen, shown, picture]
             wp.launch(shade_lenses, len(self._triangles) - self._first_worn, inputs, device=device)
-        wp.launch(refine_edges, window, [*shared, shown, picture, behind, refined], device=device)
+        inputs = [*shared, self._lenses, seen, shown, picture, behind, refined]
+        wp.launch(refine_edges, window, inputs, device=device)
         return refined.numpy()
 
 

@@ -177,12 +177,15 @@ def background(
     wall: np.ndarray | None,
     frame: tuple[int, int],
     window: Window,
+    brightness: float = 1.0,
+    blur: float = 0.0,
 ) -> np.ndarray:
     """What `window` shows of one view's background, float32 (window.height, window.width, 3): a piece of foil, or a
-    plain wall with a slow change of tone, stretched over the whole upright `frame` (width, height)."""
+    plain wall with a slow change of tone, stretched over the whole upright `frame` (width, height); `brightness` times
+    as bright, and out of focus by `blur` (sigma, the frame's pixels)."""
     if wall is not None:
         tone = rng.random((4, 3), dtype=np.float32)
-        return (0.7 + 0.5 * _stretched(tone, frame, window))[..., None] * wall.astype(np.float32)
+        return (0.7 + 0.5 * _stretched(tone, frame, window))[..., None] * (wall * brightness).astype(np.float32)
     picture = foils[rng.integers(len(foils))]
     part = rng.uniform(0.45, 1.0)
     rows, columns = int(FOIL_HEIGHT * part), int(FOIL_WIDTH * part)
@@ -192,7 +195,10 @@ def background(
         picture = picture[:, ::-1]
     if rng.random() < 0.3:
         picture = picture[::-1]
-    return _stretched(np.ascontiguousarray(picture) * np.float32(rng.uniform(0.55, 1.3)), frame, window)
+    picture = picture * np.float32(rng.uniform(0.55, 1.3) * brightness)
+    if blur > 0:  # the sheet is coarser than the frame: quicker to blur before it is stretched
+        picture = cv2.GaussianBlur(picture, (0, 0), blur * columns / frame[0], sigmaY=blur * rows / frame[1])
+    return _stretched(picture, frame, window)
 
 
 def _stretched(picture: np.ndarray, frame: tuple[int, int], window: Window) -> np.ndarray:

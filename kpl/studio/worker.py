@@ -2,7 +2,9 @@
 
 import multiprocessing
 import os
+import shutil
 import threading
+from dataclasses import astuple, replace
 from multiprocessing.synchronize import Lock
 from pathlib import Path
 
@@ -10,61 +12,95 @@ import cv2
 import numpy as np
 import warp as wp
 
-from kpl.files import atomic
-from kpl.studio import anatomy, render
-from kpl.studio.portrait import Photographer
+from kpl import crop
+from kpl.errors import BadInput
+from kpl.studio import anatomy, camera, crops, devices, noise, records
+from kpl.studio.portrait import Photographer, Portrait, Sitting
+from kpl.studio.settings import Settings
 
 _photographer: Photographer | None = None
 
 
-def start(lock: Lock, cache: Path, scale: float) -> None:
+def start(lock: Lock, cache: Path, scale: float, device: str) -> None:
     """Get a fresh process ready. The first one builds the anatomy and compiles the kernels, the others find
     them."""
     global _photographer
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with lock:
-        _photographer = open_studio(cache, scale)
+        _photographer = open_studio(cache, scale, device)
 
 
-def open_studio(cache: Path, scale: float) -> Photographer:
-    """A photographer for pictures of `scale`; anatomy and compiled kernels are kept in the folder `cache`."""
+def open_studio(cache: Path, scale: float, device: str = "cpu") -> Photographer:
+    """A photographer for pictures of `scale`; anatomy and compiled kernels are kept in the folder `cache`. `device`:
+    Warp's name of where the kernels run."""
     cv2.setNumThreads(1)
     wp.config.kernel_cache_dir = str(cache / "warp")
-    _init_warp()
-    photographer = Photographer(anatomy.load(cache), scale)
-    wp.load_module(render, device="cpu")
+    devices.start_warp()
+    photographer = Photographer(anatomy.load(cache), scale, device)
+    _load_kernels(cache / "warp", device)
     return photographer
 
 
-def make_subject(root: Path, number: int, seed: int, expressions: list[str], record: Path) -> None:
+def make_subject(root: Path, number: int, settings: Settings) -> None:
     """Write all pictures of one subject, then the record that says so, with everything known about them."""
-    sitting = _photographer.sit(seed, number)
-    portraits = [sitting.portray(expression) for expression in expressions]
-    for expression, portrait in zip(expressions, portraits, strict=True):
-        for view, picture in enumerate(portrait.pictures):
-            path = root / f"{number:05d}" / expression / "Images" / str(view) / "t.jpg"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(picture)
-    with atomic(record) as temporary:
-        np.savez(
-            temporary,
-            **{
-                name: np.stack([getattr(portrait, name) for portrait in portraits])
-                for name in ("points", "points2d", "boxes", "intrinsics", "extrinsics")
-            },
+    expressions = settings.expressions_of(number)
+    sitting = _photographer.sit(settings.seed, number)
+    if settings.crop_size:
+        squares, portraits = zip(
+            *(crop_portrait(sitting, name, settings.crop_size) for name in expressions), strict=True
         )
+    else:
+        portraits = [sitting.portray(name) for name in expressions]
+    if sigma := settings.noise_of(number):
+        portraits = [
+            _jittered(portrait, sigma, sitting.subject.generator("scan", name))
+            for name, portrait in zip(expressions, portraits, strict=True)
+        ]
+    known = {name: np.stack([getattr(portrait, name) for portrait in portraits]) for name in records.KNOWN}
+    if settings.crop_size:
+        del known["boxes"]  # of the crops, not of the frames
+        pictures = [picture for portrait in portraits for picture in portrait.pictures]
+        records.write_crops(root, number, pictures, known | {"squares": np.array(squares)})
+    else:
+        files = {
+            f"{name}/Images/{view}/t.jpg": picture
+            for name, portrait in zip(expressions, portraits, strict=True)
+            for view, picture in enumerate(portrait.pictures)
+        }
+        records.write_frames(root, number, files, known)
 
 
-def _init_warp() -> None:
-    """Start Warp without its word on a missing GPU, which its library writes across the progress bar."""
-    kept = os.dup(2)
-    with open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
+def crop_portrait(sitting: Sitting, expression: str, size: int) -> tuple[list[tuple], Portrait]:
+    """The squares (x, y, side) of a sample's crops, and its portrait in the full frames' coordinates."""
+    squares: list[crop.Square] = []
+
+    def windows(points: np.ndarray) -> list[camera.Window]:
+        squares[:] = crops.draw_squares(sitting.subject.generator("window", expression), points)
+        return [crops.window(square, size) for square in squares]
+
+    portrait = sitting.portray(expression, windows)
+    there = np.stack([crops.to_frame(square, size) for square in squares])
+    points = np.stack([crop.moved(to_frame[:2], view) for to_frame, view in zip(there, portrait.points2d, strict=True)])
+    moved = replace(portrait, points2d=points, intrinsics=there @ portrait.intrinsics)
+    return [astuple(square) for square in squares], moved
+
+
+def _jittered(portrait: Portrait, sigma: float, rng: np.random.Generator) -> Portrait:
+    """The portrait with imperfect truth: in 3D, and in 2D where its cameras see that."""
+    points = noise.jitter(portrait.points, sigma, rng)
+    return replace(portrait, points=points, points2d=noise.project(points, portrait.intrinsics, portrait.extrinsics))
+
+
+def _load_kernels(folder: Path, device: str) -> None:
+    """Compile all kernels, or load them from `folder`; from a damaged one they are compiled again."""
+    try:
+        wp.load_module("kpl.studio", device=device, recursive=True)
+    except Exception:  # noqa: BLE001 (Warp has no class of its own for it)
+        shutil.rmtree(folder, ignore_errors=True)
         try:
-            wp.init()
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+            wp.load_module("kpl.studio", device=device, recursive=True)
+        except Exception as error:
+            raise BadInput(f"Warp cannot compile the kernels into {folder} ({error}): delete that folder.") from error
 
 
 def _end_with_parent() -> None:

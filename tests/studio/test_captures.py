@@ -1,6 +1,7 @@
 """The data set on disk: layout, truth, held-out truth, determinism, going on after a kill, refusals."""
 
 import pickle
+import shutil
 import signal
 import subprocess
 import time
@@ -9,10 +10,12 @@ import cv2
 import numpy as np
 import pytest
 
-from kpl import landmarks, score
+from kpl import captures, landmarks, score
 from kpl.errors import BadInput
 from kpl.files import read_json
-from kpl.studio.captures import Settings
+from kpl.studio import noise
+from kpl.studio.__main__ import main
+from kpl.studio.settings import Settings
 
 from .conftest import contents, load_npz, run_studio, studio_command
 
@@ -37,6 +40,7 @@ def test_layout_is_the_competitions(data_set):
         "cameras.npz",
         "studio.json",
         "subjects.csv",
+        "manifest.csv",
         "held_out/test_gt.pkl",
         "held_out/points2d.npz",
         "held_out/cameras.npz",
@@ -129,6 +133,78 @@ def test_other_settings_are_refused(data_set, options):
     result = run_studio(data_set, *options)
     assert result.returncode == 2
     assert result.stderr.count("\n") == 1 and "was made with" in result.stderr
+
+
+@pytest.mark.slow
+def test_shards_one_of_them_killed_make_the_same_bytes(data_set, tmp_path):
+    out = tmp_path / "captures"
+    killed = subprocess.Popen(studio_command(out, "--jobs=1", "--shard=1/2"), stderr=subprocess.DEVNULL)
+    while killed.poll() is None and not list(out.glob(".done/00001.*")):  # a subject is half written, or just done
+        time.sleep(0.005)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    for shard in ("2/2", "1/2"):
+        assert not (out / "studio.json").exists()
+        result = run_studio(out, "--jobs", "1", "--shard", shard)
+        assert result.returncode == 0, result.stderr
+    assert contents(out) == contents(data_set)
+
+
+@pytest.mark.slow
+def test_a_disk_that_fills_up_ends_it_with_one_sentence_and_no_half_written_subject(data_set, tmp_path):
+    out = tmp_path / "captures"
+    command = ["bash", "-c", 'ulimit -f 40; exec "$@"', "bash", *studio_command(out, "--jobs=1")]  # a record is larger
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 1 and "Traceback" not in result.stderr
+    assert "the disk is full" in result.stderr.splitlines()[-1]
+    for subject in out.glob("[0-9]*"):
+        files = {f"{subject.name}/{name}": content for name, content in contents(subject).items()}
+        assert files == {n: c for n, c in contents(data_set).items() if n.startswith(subject.name)}
+    assert not list(out.glob(".done/*.npz")) and not (out / "studio.json").exists()
+    assert run_studio(out, "--jobs", "1").returncode == 0
+    assert contents(out) == contents(data_set)
+
+
+@pytest.mark.slow
+def test_damage_is_repaired_to_the_same_bytes(data_set, tmp_path):
+    out = tmp_path / "captures"
+    shutil.copytree(data_set, out)
+    (out / "00002/03/Images/1/t.jpg").unlink()
+    result = run_studio(out, "--verify")
+    assert result.returncode == 1 and "1 missing (00002/03/Images/1/t.jpg)" in result.stderr
+    assert run_studio(out, "--repair", "--jobs", "1").returncode == 0
+    assert contents(out) == contents(data_set)
+    (out / "cameras.npz").write_bytes(b"")
+    assert run_studio(out, "--repair", "--jobs", "2").returncode == 0
+    assert contents(out) == contents(data_set)
+
+
+@pytest.mark.slow
+def test_label_noise_changes_the_training_landmarks_alone(data_set, tmp_path):
+    out = tmp_path / "captures"
+    assert run_studio(out, "--label-noise", "0.02", "--val-subjects", "1").returncode == 0
+    clean, noisy = contents(data_set), contents(out)
+    changed = {name for name in clean if clean[name] != noisy[name]}
+    assert changed == {"train_gt.pkl", "points2d.npz", "cameras.npz", "subjects.csv", "manifest.csv", "studio.json"}
+    truths = [pickle.loads(each["train_gt.pkl"]) for each in (clean, noisy)]
+    stray = np.array([truths[1][name] - truths[0][name] for name in TRAIN])
+    assert 0.01 < stray[:, landmarks.GROUPS["eyes"]].std() < 0.02 < stray[:, landmarks.GROUPS["contour"]].std() < 0.07
+    points = load_npz(out / "points2d.npz")
+    assert points["samples"].tolist() == TRAIN + [f"40001/{expression}" for expression in EXPRESSIONS]
+    cameras, shapes = load_npz(out / "cameras.npz"), truths[1] | pickle.loads(noisy["val_gt.pkl"])
+    for i, sample in enumerate(points["samples"]):
+        seen = noise.project(shapes[sample], cameras["intrinsics"][i], cameras["extrinsics"][i])
+        assert np.abs(seen - points["points"][i]).max() < 1e-3
+    assert read_json(out / "studio.json")["settings"]["label_noise"] == 0.02
+    assert captures.find(out)["split"].value_counts().to_dict() == {"train": 14, "val": 7, "test": 7}
+
+
+@pytest.mark.parametrize("place", ["file/captures", "file"])
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path, place, capsys):
+    (tmp_path / "file").write_text("mine")
+    assert main(["--out", str(tmp_path / place)]) == 1
+    assert "choose another folder" in capsys.readouterr().err.splitlines()[-1]
+    assert set(contents(tmp_path)) == {"file"}
 
 
 def test_a_folder_of_other_files_is_refused(tmp_path):

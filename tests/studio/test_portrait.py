@@ -4,8 +4,11 @@ import cv2
 import numpy as np
 
 from kpl import landmarks
-from kpl.studio import portrait, scenery
+from kpl.studio import scenery, worker
+from kpl.studio.camera import Window
 from kpl.studio.makehuman import data_folder, version
+
+from .conftest import CACHE
 
 
 def decode(data: bytes) -> np.ndarray:
@@ -47,12 +50,31 @@ def test_foil_is_a_sound_picture():
     assert np.array_equal(sheet, scenery.foil(0)) and not np.array_equal(sheet, scenery.foil(1))
 
 
-def test_developing_lays_the_picture_on_its_left_side():
-    upright = np.zeros((40, 20, 3), np.float32)
-    upright[:10] = 1.0  # bright above
-    lying = decode(portrait.develop(upright, np.random.default_rng(0)))
-    assert lying.shape == (20, 40, 3)
-    assert lying[:, :8].mean() > 150 > 60 > lying[:, 14:].mean()
+def test_a_window_shows_what_the_full_frame_shows_there():
+    studio = worker.open_studio(CACHE, 0.5)
+    sitting = studio.sit(3, 2)
+    windows = []
+
+    def around_the_face(points):
+        for seen in points:
+            side = 1.3 * np.ptp(seen, axis=0).max()
+            windows.append(Window.square(*((seen.min(0) + seen.max(0) - side) / 2), side, 128))
+        return windows
+
+    full, crop = sitting.portray("04"), sitting.portray("04", around_the_face)
+    assert np.array_equal(full.points, crop.points)
+    for view, (left, top, zoom, *_) in enumerate(windows):
+        upright = cv2.rotate(decode(full.pictures[view]), cv2.ROTATE_90_CLOCKWISE)
+        straight = cv2.rotate(decode(crop.pictures[view]), cv2.ROTATE_90_CLOCKWISE)
+        back = np.array([[1 / zoom, 0, left + 0.5 / zoom - 0.5], [0, 1 / zoom, top + 0.5 / zoom - 0.5]])
+        cut = cv2.warpAffine(upright, back, (128, 128), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+        assert np.abs(cut - straight).mean() < 5
+        lying = full.points2d[view]
+        moved = np.stack([lying[:, 0] - top, left + 128 / zoom - (studio.width - lying[:, 1])], axis=1) * zoom
+        assert np.allclose(moved, crop.points2d[view], atol=1e-9)
+        in_camera = crop.points @ crop.extrinsics[view, :, :3].T + crop.extrinsics[view, :, 3]
+        projected = in_camera @ crop.intrinsics[view].T
+        assert np.allclose(projected[:, :2] / projected[:, 2:], crop.points2d[view], atol=1e-9)
 
 
 def test_anny_is_found_without_importing_it():

@@ -95,8 +95,10 @@ def fingerprint() -> str:
         "reference.py",
         "makehuman.py",
         "people.py",
+        "warp.py",
         "rays.py",
         "landmark_points.json",
         "population.json",
+        "population_warp.json",
     )
     return f"{makehuman.version()}_{checksum(*((folder / name).read_bytes() for name in names))}"

@@ -15,7 +15,7 @@ _EYES = landmarks.MEAN_SHAPE[list(landmarks.EYE_CENTERS)]
 _EYE_MIDPOINT = _EYES.mean(axis=0)
 _EYE_DISTANCE = float(np.linalg.norm(_EYES[0] - _EYES[1]))
 # How MakeHuman's head at rest is turned against the competition's mean shape: found by fitting.
-_TILT_DEGREES = 4.0
+_TILT_DEGREES = 5.2
 
 # The population's lips lie further back than MakeHuman's, whose teeth would pierce them (dm).
 _TEETH_SET_BACK = 0.05
@@ -67,6 +67,11 @@ def shape_head(anatomy: Anatomy, subject: Subject, rest: np.ndarray, actions: di
     on_skin = np.flatnonzero(np.linalg.norm(skin_normals, axis=1) > 0.5)
     normals[on_skin] = skin_normals[on_skin]  # teeth and shells must not bend the skin's normals
     return Head(render, normals, points, centers, gaze)
+
+
+def landmark_points(anatomy: Anatomy, rest: np.ndarray, actions: dict[str, float]) -> np.ndarray:
+    """The landmarks (106, 3) alone of a head with `rest` (V, 3) and an expression."""
+    return _landmarks(anatomy, rest + anatomy.displacement(actions), rest)[0]
 
 
 def rest_vertices(anatomy: Anatomy, subject: Subject) -> np.ndarray:

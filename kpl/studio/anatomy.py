@@ -18,6 +18,7 @@ class Anatomy:
     vertices (V, 3) dm; shapes (S, V, 3) float16 and their labels (S,); landmark_vertices, landmark_weights
     (106, K); head_triangles, clothes_triangles (., 3): the surfaces that normals are taken from;
     triangles (F, 3) into render vertices, part (F,), triangle_uv (F, 3, 2) atlas coordinates 0..1, v down;
+    left_lid_vertices, right_lid_vertices: the skin that can touch an eyeball;
     hair_vertices, band_vertices: the mesh vertices under the two shells, which follow the mesh in this order.
     reference (W, 3): positions of the reference head, origin between the eyes in x and y (dm);
     reference_landmarks; height_over_hairline, band_offset (W,) dm; openness (W,): the share of ambient light
@@ -34,6 +35,8 @@ class Anatomy:
     clothes_triangles: np.ndarray
     left_eye_vertices: np.ndarray
     right_eye_vertices: np.ndarray
+    left_lid_vertices: np.ndarray
+    right_lid_vertices: np.ndarray
     teeth_vertices: np.ndarray
     triangles: np.ndarray
     part: np.ndarray

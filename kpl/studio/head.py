@@ -17,6 +17,9 @@ _EYE_DISTANCE = float(np.linalg.norm(_EYES[0] - _EYES[1]))
 # How MakeHuman's head at rest is turned against the competition's mean shape: found by fitting.
 _TILT_DEGREES = 5.2
 
+# How near to an eyeball's centre lids may come, in its radii, and how far round it that is so (a cosine).
+_LID_RADIUS, _LID_FRONT = 1.02, 0.45
+
 # The population's lips lie further back than MakeHuman's, whose teeth would pierce them (dm).
 _TEETH_SET_BACK = 0.05
 
@@ -52,7 +55,7 @@ class Head:
 def shape_head(anatomy: Anatomy, subject: Subject, rest: np.ndarray, actions: dict[str, float]) -> Head:
     """The head of `subject`; `rest` (V, 3) are its vertices without expression, `actions` the expression's
     weights."""
-    vertices = rest + anatomy.displacement(actions)
+    vertices = _with_expression(anatomy, rest, actions)
     skin_normals = vertex_normals(vertices, anatomy.head_triangles)
     points, centers, gaze = _landmarks(anatomy, vertices, rest)
     dressed = _inflate_clothes(anatomy, vertices, subject)
@@ -71,7 +74,23 @@ def shape_head(anatomy: Anatomy, subject: Subject, rest: np.ndarray, actions: di
 
 def landmark_points(anatomy: Anatomy, rest: np.ndarray, actions: dict[str, float]) -> np.ndarray:
     """The landmarks (106, 3) alone of a head with `rest` (V, 3) and an expression."""
-    return _landmarks(anatomy, rest + anatomy.displacement(actions), rest)[0]
+    return _landmarks(anatomy, _with_expression(anatomy, rest, actions), rest)[0]
+
+
+def _with_expression(anatomy: Anatomy, rest: np.ndarray, actions: dict[str, float]) -> np.ndarray:
+    """The vertices (V, 3) with an expression on. Lids lie on the eyeballs: sums of shapes would sink them in."""
+    vertices = rest + anatomy.displacement(actions)
+    for ball, lids in (
+        (anatomy.left_eye_vertices, anatomy.left_lid_vertices),
+        (anatomy.right_eye_vertices, anatomy.right_lid_vertices),
+    ):
+        center = vertices[ball].mean(axis=0)
+        radius = _LID_RADIUS * np.linalg.norm(vertices[ball] - center, axis=1).max()
+        offset = vertices[lids] - center
+        distance = np.linalg.norm(offset, axis=1, keepdims=True)
+        front = offset[:, 2:] > _LID_FRONT * distance
+        vertices[lids] = center + offset * np.where(front, np.maximum(radius / distance, 1), 1)
+    return vertices
 
 
 def rest_vertices(anatomy: Anatomy, subject: Subject) -> np.ndarray:

@@ -72,6 +72,8 @@ def build() -> Anatomy:
         clothes_triangles=basis.triangles[part == Part.CLOTHES],
         left_eye_vertices=np.unique(basis.triangles[part == Part.LEFT_EYE]),
         right_eye_vertices=np.unique(basis.triangles[part == Part.RIGHT_EYE]),
+        left_lid_vertices=_lids(vertices, basis.triangles, part, Part.LEFT_EYE),
+        right_lid_vertices=_lids(vertices, basis.triangles, part, Part.RIGHT_EYE),
         teeth_vertices=np.unique(basis.triangles[np.isin(part, (Part.TEETH, Part.TONGUE))]),
         triangles=triangles,
         part=render_part,
@@ -114,6 +116,15 @@ def landmark_table(original: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         vertices[i, :count] = [number[vertex] for vertex in row["vertices"]]
         weights[i, :count] = np.array(row["weights"]) / sum(row["weights"])
     return vertices, weights
+
+
+def _lids(vertices: np.ndarray, triangles: np.ndarray, part: np.ndarray, eye: Part) -> np.ndarray:
+    """The skin vertices within a ball of twice an eyeball's radius, in front of its middle."""
+    ball = vertices[np.unique(triangles[part == eye])]
+    center = ball.mean(axis=0)
+    skin = np.unique(triangles[part == Part.SKIN])
+    offset, radius = vertices[skin] - center, np.linalg.norm(ball - center, axis=1).max()
+    return skin[(np.linalg.norm(offset, axis=1) < 2 * radius) & (offset[:, 2] > 0)]
 
 
 def _mask_at(folder: Path, name: str, uv: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ _TILT_DEGREES = 5.2
 _LID_RADIUS, _LID_FRONT = 1.02, 0.45
 
 # The population's lips lie further back than MakeHuman's, whose teeth would pierce them (dm).
-_TEETH_SET_BACK = 0.05
+_TEETH_SET_BACK = 0.01
 
 
 @dataclass(frozen=True)

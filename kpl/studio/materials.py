@@ -2,6 +2,7 @@
 
 import warp as wp
 
+from kpl.studio import canvas
 from kpl.studio.hits import (
     BAND,
     BODY,
@@ -18,6 +19,9 @@ from kpl.studio.hits import (
     Look,
     smoothstep,
 )
+
+FRONT = wp.constant(0.55)  # wrinkles are drawn on what lies before this (dm)
+HALF_WIDTH, TOP = wp.constant(canvas.HALF_WIDTH), wp.constant(canvas.TOP)
 
 wp.set_module_options({"enable_backward": False, "fast_math": True})
 
@@ -111,7 +115,13 @@ def skin_material(hit: Hit, look: Look, atlas: wp.array2d(dtype=wp.vec3)) -> Mat
     if hit.part == SKIN:
         material.albedo = sample_atlas(atlas, hit.uv)
     bumps = wp.noise(look.noise_seed, hit.reference * 9.0)
-    material.normal = wp.normalize(hit.normal + wp.vec3(bumps, -bumps, 0.0) * look.roughness)
+    bend = wp.vec3(bumps, -bumps, 0.0) * look.roughness
+    if hit.part == SKIN and hit.reference[2] > FRONT:
+        place = wp.vec2(hit.reference[0] + HALF_WIDTH, TOP - hit.reference[1]) / (2.0 * HALF_WIDTH)
+        relief = sample_atlas(look.relief, place) * smoothstep(FRONT, FRONT + 0.3, hit.reference[2])
+        bend += look.turn * wp.vec3(relief[0], relief[1], 0.0)
+        material.albedo = material.albedo * (1.0 - relief[2])
+    material.normal = wp.normalize(hit.normal + bend)
     material.gloss = look.gloss
     material.shininess = look.shininess
     material.openness = hit.traits[2]

@@ -47,6 +47,8 @@ _PURPOSES = (
     "sensor",
     "kernel",
     "ageing",
+    "wrinkles",
+    "hairline",
 )
 
 

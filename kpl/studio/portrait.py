@@ -10,6 +10,7 @@ from kpl.studio import camera, head, people, scenery, skin
 from kpl.studio.anatomy import Anatomy
 from kpl.studio.geometry import rotation
 from kpl.studio.render import Stage
+from kpl.studio.wrinkles import Wrinkles
 
 _NECK = np.array([0.0, -0.9, 0.2])  # the pivot of head poses, from between the eyes (dm)
 
@@ -59,6 +60,7 @@ class Sitting:
         paint, outfit = skin.paint(photographer.canvas, subject), scenery.draw_outfit(subject)
         noise_seed = int(subject.generator("kernel").integers(1 << 30))
         self._stage = Stage(anatomy, paint, outfit, noise_seed)
+        self._wrinkles = Wrinkles(photographer.canvas, subject)
 
     def portray(self, expression: str) -> Portrait:
         """The sample of one expression (a key of people.EXPRESSIONS)."""
@@ -69,7 +71,8 @@ class Sitting:
         pivot = self._eyes_at + _NECK
         posed = still.posed(turn, pivot, shift)
         light = scenery.draw_light(subject, expression)
-        self._stage.place(posed, light, seed=int(subject.generator("kernel", expression).integers(1 << 30)))
+        grain = int(subject.generator("kernel", expression).integers(1 << 30))
+        self._stage.place(posed, light, grain, self._wrinkles.relief(actions), turn)
         behind, sensor = subject.generator("background", expression), subject.generator("sensor", expression)
         wall = scenery.draw_wall(behind)
         pictures, boxes, flat = [], [], []

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from scipy.spatial import Delaunay
 
+from kpl.studio import ageing
 from kpl.studio.people import Subject
 from kpl.studio.skin import linear
 
@@ -105,7 +106,8 @@ def draw_outfit(subject: Subject) -> Outfit:
         band=linear(np.array([22, 22, 24]) if rng.random() < 0.85 else rng.uniform(20, 200, 3)),
         band_half_width=rng.uniform(0.10, 0.20) if wears_band else -1.0,
         band_height=rng.uniform(-0.05, 0.12),
-        hair_threshold=rng.uniform(0.0, 0.12),
+        hair_threshold=rng.uniform(0.0, 0.12)
+        + ageing.recession(subject.male, subject.years, subject.generator("hairline")),
         hair_gloss=rng.uniform(0.3, 1.5),
         iris=linear(np.array(iris)),
         iris_angle=rng.uniform(0.37, 0.43),

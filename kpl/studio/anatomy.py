@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from kpl import landmarks
 from kpl.files import atomic, checksum
+from kpl.studio.parts import Part
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,14 @@ class Anatomy:
         """The row of each label in `shapes`."""
         return {label: i for i, label in enumerate(self.label_list)}
 
+    @cached_property
+    def muzzle_vertices(self) -> np.ndarray:
+        """The skin vertices around the mouth, before the teeth."""
+        skin = np.unique(self.triangles[self.part == Part.SKIN])
+        skin = skin[skin < len(self.vertices)]
+        x, y, z = (self.reference[skin] - self.reference_landmarks[landmarks.index("lip_inner_upper_mid")]).T
+        return skin[(np.abs(x) < 0.4) & (np.abs(y) < 0.3) & (z > -0.25)]
+
     def displacement(self, weights: dict[str, float]) -> np.ndarray:
         """The weighted sum of shapes, (V, 3) dm. Raises KeyError for an unknown label."""
         rows = np.array([self.label_index[label] for label in weights], int)
@@ -100,6 +110,7 @@ def fingerprint() -> str:
         "people.py",
         "warp.py",
         "rays.py",
+        "geometry.py",
         "landmark_points.json",
         "population.json",
         "population_warp.json",

@@ -4,10 +4,11 @@ decimetres."""
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from kpl import landmarks
 from kpl.studio.anatomy import Anatomy
-from kpl.studio.geometry import vertex_normals
+from kpl.studio.geometry import lay_on_ball, vertex_normals
 from kpl.studio.people import Subject
 
 # The canonical frame of the competition, read off its mean shape.
@@ -17,11 +18,7 @@ _EYE_DISTANCE = float(np.linalg.norm(_EYES[0] - _EYES[1]))
 # How MakeHuman's head at rest is turned against the competition's mean shape: found by fitting.
 _TILT_DEGREES = 5.2
 
-# How near to an eyeball's centre lids may come, in its radii, and how far round it that is so (a cosine).
-_LID_RADIUS, _LID_FRONT = 1.02, 0.45
-
-# The population's lips lie further back than MakeHuman's, whose teeth would pierce them (dm).
-_TEETH_SET_BACK = 0.01
+_TEETH_DEPTH = 0.045  # dm from the skin to the front of the teeth, at least
 
 
 @dataclass(frozen=True)
@@ -59,7 +56,7 @@ def shape_head(anatomy: Anatomy, subject: Subject, rest: np.ndarray, actions: di
     skin_normals = vertex_normals(vertices, anatomy.head_triangles)
     points, centers, gaze = _landmarks(anatomy, vertices, rest)
     dressed = _inflate_clothes(anatomy, vertices, subject)
-    dressed[anatomy.teeth_vertices, 2] -= _TEETH_SET_BACK
+    dressed[anatomy.teeth_vertices, 2] -= _teeth_setback(anatomy, rest)
     hair, band = _shells(anatomy, subject)
     shells = [
         vertices[under] + skin_normals[under] * height[:, None]
@@ -73,8 +70,9 @@ def shape_head(anatomy: Anatomy, subject: Subject, rest: np.ndarray, actions: di
 
 
 def landmark_points(anatomy: Anatomy, rest: np.ndarray, actions: dict[str, float]) -> np.ndarray:
-    """The landmarks (106, 3) alone of a head with `rest` (V, 3) and an expression."""
-    return _landmarks(anatomy, _with_expression(anatomy, rest, actions), rest)[0]
+    """The landmarks (106, 3) alone of a head with `rest` (V, 3) and an expression, its lids not laid on the eyeballs:
+    linear in the shapes, so that the population can be fitted."""
+    return _landmarks(anatomy, rest + anatomy.displacement(actions), rest)[0]
 
 
 def _with_expression(anatomy: Anatomy, rest: np.ndarray, actions: dict[str, float]) -> np.ndarray:
@@ -84,12 +82,7 @@ def _with_expression(anatomy: Anatomy, rest: np.ndarray, actions: dict[str, floa
         (anatomy.left_eye_vertices, anatomy.left_lid_vertices),
         (anatomy.right_eye_vertices, anatomy.right_lid_vertices),
     ):
-        center = vertices[ball].mean(axis=0)
-        radius = _LID_RADIUS * np.linalg.norm(vertices[ball] - center, axis=1).max()
-        offset = vertices[lids] - center
-        distance = np.linalg.norm(offset, axis=1, keepdims=True)
-        front = offset[:, 2:] > _LID_FRONT * distance
-        vertices[lids] = center + offset * np.where(front, np.maximum(radius / distance, 1), 1)
+        lay_on_ball(vertices, ball, lids)
     return vertices
 
 
@@ -141,6 +134,13 @@ def _landmarks(anatomy: Anatomy, vertices: np.ndarray, rest: np.ndarray) -> tupl
         centers.append(center)
         gazes.append(gaze)
     return points, np.array(centers), np.array(gazes)
+
+
+def _teeth_setback(anatomy: Anatomy, rest: np.ndarray) -> float:
+    """How far (dm) the teeth have to go back to lie behind the lips, whose shape they do not follow."""
+    teeth, skin = rest[anatomy.teeth_vertices], rest[anatomy.muzzle_vertices]
+    _, nearest = cKDTree(skin[:, :2]).query(teeth[:, :2])
+    return max(float((teeth[:, 2] - skin[nearest, 2]).max()) + _TEETH_DEPTH, 0.0)
 
 
 def _shells(anatomy: Anatomy, subject: Subject) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,7 @@ import numpy as np
 from kpl import landmarks
 from kpl.studio import makehuman, people, rays, warp
 from kpl.studio.anatomy import Anatomy
-from kpl.studio.geometry import vertex_normals
+from kpl.studio.geometry import lay_on_ball, vertex_normals
 from kpl.studio.makehuman import Basis
 from kpl.studio.parts import Part
 
@@ -37,10 +37,16 @@ def build() -> Anatomy:
     landmark_vertices, landmark_weights = landmark_table(basis.original)
     basis = with_warp(basis, landmark_vertices, landmark_weights, warp.read())
     vertices = _reference_vertices(basis)
+    part = _split_skin(basis, folder)
+    eyes = [
+        (np.unique(basis.triangles[part == eye]), _lids(vertices, basis.triangles, part, eye))
+        for eye in (Part.LEFT_EYE, Part.RIGHT_EYE)
+    ]
+    for ball, lids in eyes:
+        lay_on_ball(vertices, ball, lids)
     points = (vertices[landmark_vertices] * landmark_weights[..., None]).sum(axis=1)
     origin = points[list(landmarks.EYE_CENTERS)].mean(axis=0) * [1, 1, 0]
     reference = vertices - origin
-    part = _split_skin(basis, folder)
     ears = _ear_share(basis, part, folder)
     height = reference[:, 1] - hairline(reference)
     # the headband's plane runs from the forehead to behind the ears
@@ -70,10 +76,10 @@ def build() -> Anatomy:
         landmark_weights=landmark_weights,
         head_triangles=basis.triangles[np.isin(part, _SKIN_PARTS)],
         clothes_triangles=basis.triangles[part == Part.CLOTHES],
-        left_eye_vertices=np.unique(basis.triangles[part == Part.LEFT_EYE]),
-        right_eye_vertices=np.unique(basis.triangles[part == Part.RIGHT_EYE]),
-        left_lid_vertices=_lids(vertices, basis.triangles, part, Part.LEFT_EYE),
-        right_lid_vertices=_lids(vertices, basis.triangles, part, Part.RIGHT_EYE),
+        left_eye_vertices=eyes[0][0],
+        right_eye_vertices=eyes[1][0],
+        left_lid_vertices=eyes[0][1],
+        right_lid_vertices=eyes[1][1],
         teeth_vertices=np.unique(basis.triangles[np.isin(part, (Part.TEETH, Part.TONGUE))]),
         triangles=triangles,
         part=render_part,

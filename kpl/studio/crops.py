@@ -1,9 +1,9 @@
 """Face crops without full frames: where the windows lie, and the store of faces that they make.
 
 The windows are drawn as 01_preprocess would cut them from the full frames with the recipe centerface256. Measured
-with CenterFace on 1,260 pictures (scale 0.4) and 36 at full size: the window's side is 1.13 (+- 0.063) of that of the
-smallest square around the landmarks, two thirds of its variance shared by a sample's three views, and its centre strays
-from that square's by 0.021 across and 0.027 down, in the landmarks' sides.
+with CenterFace on 1,260 pictures at scale 0.4, and the same on 96 at full size: the window's side is 1.13 (+- 0.063) of
+that of the smallest square around the landmarks, two thirds of its variance shared by a sample's three views, and its
+centre strays from that square's by 0.021 across and 0.027 down, in the landmarks' sides.
 """
 
 from dataclasses import asdict

@@ -12,7 +12,7 @@ from kpl import landmarks
 
 FACTORS = {"eyes": 1.0, "nose": 1.2, "lips": 1.2, "brows": 1.8, "contour": 3.0}  # times sigma
 _REACH = 0.35  # eye distances along an outline after which neighbours agree by exp(-1/2)
-_SHARED = 0.75  # of the variance; the rest is each landmark's own
+_SHARED = 0.9  # of the variance; the rest is each landmark's own
 
 
 def eye_distance() -> float:

@@ -108,6 +108,8 @@ def claim(root: Path, described: dict) -> Path:
             os.link(mine, file)  # unlike a renaming, it fails where another process was faster
         except FileExistsError:
             pass
+        except OSError:  # no links on this file system
+            os.replace(mine, file)
         finally:
-            mine.unlink()
+            mine.unlink(missing_ok=True)
     return file

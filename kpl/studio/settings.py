@@ -13,7 +13,7 @@ from kpl.studio import people
 FIRST = {"train": 1, "val": 40001, "test": 50001}
 _LAST = {"train": 40000, "val": 50000, "test": 99999}
 FEW, ALL = 7, len(people.EXPRESSIONS)  # the real data's two counts of expressions a subject
-_MOST_NOISE = 0.2  # eye distances: beyond it a face is no face
+_MOST_NOISE = 0.1  # eye distances: beyond it a face is no face
 
 
 @dataclass(frozen=True)

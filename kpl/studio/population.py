@@ -32,6 +32,9 @@ _LEFT_ALONE = (
     "mouth-laugh",
     "mouth-dimples",
     "mouth-angles",
+    "mouth-trans-out",
+    "nose-trans-out",
+    "head-angle",
 )
 
 

@@ -17,7 +17,7 @@ def head(anatomy):
     part = np.full(len(vertices), int(Part.SKIN))
     on_mesh = anatomy.triangles.max(axis=1) < len(vertices)
     part[anatomy.triangles[on_mesh]] = anatomy.part[on_mesh, None]
-    part[~np.isin(part, list(Part))] = Part.SKIN
+    part[np.isin(part, (Part.BODY, Part.MOUTH, Part.SOCKET))] = Part.SKIN  # as in MakeHuman's own groups
     return vertices, part, anatomy.surface_points(vertices)
 
 

@@ -18,6 +18,7 @@ _EYE_DISTANCE = float(np.linalg.norm(_EYES[0] - _EYES[1]))
 # How MakeHuman's head at rest is turned against the competition's mean shape: found by fitting.
 _TILT_DEGREES = 5.2
 
+_TONGUE_BACK = np.array([0.0, 0.06, 0.13])  # dm: the tongue lies behind and below the lower teeth
 _TEETH_DEPTH = 0.045  # dm from the skin to the front of the teeth, at least
 
 
@@ -57,6 +58,7 @@ def shape_head(anatomy: Anatomy, subject: Subject, rest: np.ndarray, actions: di
     points, centers, gaze = _landmarks(anatomy, vertices, rest)
     dressed = _inflate_clothes(anatomy, vertices, subject)
     dressed[anatomy.teeth_vertices, 2] -= _teeth_setback(anatomy, rest)
+    dressed[anatomy.tongue_vertices] -= _TONGUE_BACK
     hair, band = _shells(anatomy, subject)
     shells = [
         vertices[under] + skin_normals[under] * height[:, None]

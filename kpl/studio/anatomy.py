@@ -69,6 +69,11 @@ class Anatomy:
         return {label: i for i, label in enumerate(self.label_list)}
 
     @cached_property
+    def tongue_vertices(self) -> np.ndarray:
+        """The tongue's vertices."""
+        return np.unique(self.triangles[self.part == Part.TONGUE])
+
+    @cached_property
     def muzzle_vertices(self) -> np.ndarray:
         """The skin vertices around the mouth, before the teeth."""
         skin = np.unique(self.triangles[self.part == Part.SKIN])

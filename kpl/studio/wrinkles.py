@@ -24,7 +24,7 @@ _FOLDS = {
 }
 _SIDED = ("crow", "bag", "nasolabial", "marionette")
 # How deep each region's lines are at 75 years, at rest; and how wide (dm, the standard deviation).
-_AT_REST = {"forehead": 0.75, "frown": 0.6, "crow": 0.8, "bag": 1.0, "nasolabial": 1.5, "marionette": 1.1, "fine": 1.0}
+_AT_REST = {"forehead": 0.75, "frown": 0.6, "crow": 0.8, "bag": 1.0, "nasolabial": 1.25, "marionette": 1.1, "fine": 1.0}
 _WIDTH = {"nasolabial": 0.020, "bag": 0.016, "marionette": 0.015, "frown": 0.011, "fine": 0.006}
 _THIN = 0.0095
 _DEPTH = 0.026  # dm, of a line drawn with the value 1

@@ -25,11 +25,6 @@ def test_the_young_do_not_sag_and_the_old_do():
     assert old["cheek-trans-up"] < -0.2 and old["head-age-incr"] > 0.3
 
 
-def test_only_men_lose_their_hair():
-    lost = [ageing.recession(male, 75, np.random.default_rng(1)) for male in (True, False)]
-    assert lost[0] > 0 and lost[1] == 0
-
-
 def test_ages_do_not_change_who_is_drawn(anatomy):
     subject = people.draw_subject(1, 4, anatomy.label_list)
     assert people.age(1, 4) == subject.years

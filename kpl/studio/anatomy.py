@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from kpl import landmarks
 from kpl.errors import BadInput
 from kpl.files import checksum, read_npz, write_npz
+from kpl.studio.parts import Part
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,7 @@ class Anatomy:
     vertices (V, 3) dm; shapes (S, V, 3) float16 and their labels (S,); landmark_vertices, landmark_weights
     (106, K); head_triangles, clothes_triangles (., 3): the surfaces that normals are taken from;
     triangles (F, 3) into render vertices, part (F,), triangle_uv (F, 3, 2) atlas coordinates 0..1, v down;
+    left_lid_vertices, right_lid_vertices: the skin that can touch an eyeball;
     hair_vertices, band_vertices: the mesh vertices under the two shells, which follow the mesh in this order.
     arm_share (V,): how much a vertex moves with an arm, 0..1.
     reference (W, 3): positions of the reference head, origin between the eyes in x and y (dm);
@@ -36,6 +39,8 @@ class Anatomy:
     clothes_triangles: np.ndarray
     left_eye_vertices: np.ndarray
     right_eye_vertices: np.ndarray
+    left_lid_vertices: np.ndarray
+    right_lid_vertices: np.ndarray
     teeth_vertices: np.ndarray
     triangles: np.ndarray
     part: np.ndarray
@@ -62,6 +67,19 @@ class Anatomy:
     def label_index(self) -> dict[str, int]:
         """The row of each label in `shapes`."""
         return {label: i for i, label in enumerate(self.label_list)}
+
+    @cached_property
+    def tongue_vertices(self) -> np.ndarray:
+        """The tongue's vertices."""
+        return np.unique(self.triangles[self.part == Part.TONGUE])
+
+    @cached_property
+    def muzzle_vertices(self) -> np.ndarray:
+        """The skin vertices around the mouth, before the teeth."""
+        skin = np.unique(self.triangles[self.part == Part.SKIN])
+        skin = skin[skin < len(self.vertices)]
+        x, y, z = (self.reference[skin] - self.reference_landmarks[landmarks.index("lip_inner_upper_mid")]).T
+        return skin[(np.abs(x) < 0.4) & (np.abs(y) < 0.3) & (z > -0.25)]
 
     def displacement(self, weights: dict[str, float]) -> np.ndarray:
         """The weighted sum of shapes, (V, 3) dm. Raises KeyError for an unknown label."""
@@ -104,8 +122,11 @@ def fingerprint() -> str:
         "nearest.py",
         "parts.py",
         "people.py",
+        "warp.py",
         "rays.py",
+        "geometry.py",
         "landmark_points.json",
         "population.json",
+        "population_warp.json",
     )
     return f"{makehuman.version()}_{checksum(*((folder / name).read_bytes() for name in names))}"

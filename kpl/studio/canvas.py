@@ -12,9 +12,9 @@ import numpy as np
 from kpl.studio.anatomy import Anatomy
 from kpl.studio.reference import hairline
 
-_PIXELS_PER_DM = 200
-_HALF_WIDTH, _TOP = 1.3, 1.0
-_SIZE = round(2 * _HALF_WIDTH * _PIXELS_PER_DM)
+PIXELS_PER_DM = 200
+HALF_WIDTH, TOP = 1.3, 1.0
+_SIZE = round(2 * HALF_WIDTH * PIXELS_PER_DM)
 _SUBPIXEL_BITS = 4
 
 
@@ -41,14 +41,14 @@ class Canvas:
 
     @staticmethod
     def _pixels(points: np.ndarray) -> np.ndarray:
-        return np.stack([points[..., 0] + _HALF_WIDTH, _TOP - points[..., 1]], axis=-1) * _PIXELS_PER_DM
+        return np.stack([points[..., 0] + HALF_WIDTH, TOP - points[..., 1]], axis=-1) * PIXELS_PER_DM
 
     def _fixed_point(self, points: np.ndarray) -> np.ndarray:
         return np.round(self._pixels(np.asarray(points, float)) * (1 << _SUBPIXEL_BITS)).astype(np.int32)
 
     def line(self, drawing: np.ndarray, points: np.ndarray, value: float, width: float = 0.005) -> None:
         """A polyline through points (n, >=2)."""
-        thickness = max(1, round(width * _PIXELS_PER_DM))
+        thickness = max(1, round(width * PIXELS_PER_DM))
         corners = [self._fixed_point(points)]
         cv2.polylines(drawing, corners, False, value, thickness, cv2.LINE_AA, _SUBPIXEL_BITS)
 
@@ -59,12 +59,12 @@ class Canvas:
     def spot(self, drawing: np.ndarray, center: tuple[float, float], radii: tuple[float, float], value: float) -> None:
         """A filled ellipse."""
         x, y = self._pixels(np.array(center))
-        axes = tuple(max(1, round(radius * _PIXELS_PER_DM)) for radius in radii)
+        axes = tuple(max(1, round(radius * PIXELS_PER_DM)) for radius in radii)
         cv2.ellipse(drawing, (round(x), round(y)), axes, 0, 0, 360, value, -1)
 
     def to_atlas(self, drawing: np.ndarray, blur: float) -> np.ndarray:
         """The drawing, softened by `blur` dm, laid on the front of the head: (H, A)."""
-        soft = cv2.GaussianBlur(drawing, (0, 0), blur * _PIXELS_PER_DM)
+        soft = cv2.GaussianBlur(drawing, (0, 0), blur * PIXELS_PER_DM)
         return cv2.remap(soft, self._map_x, self._map_y, cv2.INTER_LINEAR) * self._is_front
 
     def noise(self, rng: np.random.Generator, texels: int, amplitude: float) -> np.ndarray:

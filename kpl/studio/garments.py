@@ -112,9 +112,13 @@ def _lowered_hood(size: float, outfit: Outfit, neck: Solid, eyes: np.ndarray) ->
 
 def _raised_hood(size: float, head: Solid, eyes: np.ndarray) -> Worn:
     """A hood over the head: open before the face, closed under the chin."""
-    heights = np.array([-1.75, -1.5, -1.25, -1.0, -0.7, -0.35, 0.0, 0.35, 0.7, 1.0, 1.2, 1.35, 1.42])
+    heights = np.array([-1.75, -1.5, -1.25, -1.0, -0.7, -0.35, 0.0, 0.35, 0.7, 1.0, 1.2, 1.34, 1.40])
     opening = np.interp(heights, [-1.75, -1.45, -1.1, -0.5, 0.4, 0.85, 1.1], [0.1, 0.35, 0.85, 1.15, 1.2, 0.9, 0.0])
-    radius = np.interp(heights, [-1.75, -1.3, -0.6, 0.2, 0.8, 1.2, 1.42], [0.95, 0.8, 0.98, 1.1, 1.0, 0.62, 0.05])
+    radius = np.interp(
+        heights,
+        [-1.75, -1.3, -0.6, 0.2, 0.8, 1.0, 1.2, 1.34, 1.40],
+        [0.95, 0.8, 0.98, 1.1, 1.02, 0.93, 0.73, 0.42, 0.05],
+    )
     turn = np.linspace(0, 1, _COLUMNS)
     angles = opening[:, None] + (2 * np.pi - 2 * opening[:, None]) * turn
     depth = np.where(np.cos(angles) > 0, 1.05, 1.2 + 0.2 * size)

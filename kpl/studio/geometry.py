@@ -2,6 +2,11 @@
 
 import numpy as np
 
+# Where lids may be, in an eyeball's radii from its centre: what lies at the first distances is lifted to the second
+# ones, in order, so that a lid's outside stays before its inside. And how far round the ball that is so (cosines: not at all, wholly).
+_LID_DISTANCES = ([0.6, 1.06], [1.015, 1.06])
+_LID_FRONT = (0.0, 0.35)
+
 
 def vertex_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     """Area-weighted unit normals (V, 3) float32; zero where no triangle touches a vertex."""
@@ -28,3 +33,14 @@ def smoothstep(low: float, high: float, values: np.ndarray) -> np.ndarray:
     """0 below `low`, 1 above `high`, smooth between."""
     t = np.clip((values - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)
+
+
+def lay_on_ball(vertices: np.ndarray, ball: np.ndarray, lids: np.ndarray) -> None:
+    """Lift those of the `lids` out of an eyeball that have sunk into its front, in place: vertices (V, 3), and the
+    numbers of the ball's and the lids' vertices."""
+    center = vertices[ball].mean(axis=0)
+    offset = (vertices[lids] - center) / np.linalg.norm(vertices[ball] - center, axis=1).max()
+    distance = np.linalg.norm(offset, axis=1)
+    lift = np.maximum(np.interp(distance, *_LID_DISTANCES) / distance - 1, 0) * (distance < _LID_DISTANCES[0][1])
+    lift *= smoothstep(*_LID_FRONT, offset[:, 2] / distance)
+    vertices[lids] += (vertices[lids] - center) * lift[:, None]

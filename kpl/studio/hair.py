@@ -80,7 +80,7 @@ def draw_style(subject: Subject) -> Style:
         "swept": Style("part", 0.6 + 0.4 * size, 0.35, 0.15 + 0.15 * size, 0.22 + 0.25 * height, side, fade=short),
         "combed_back": Style("back", 0.5 + 0.3 * size, 0.1, 0.10 + 0.2 * size, 0.6, band=True, fade=short),
         "tied": Style("back", 1.5, 0.0, 0.05 + 0.07 * size, 0.45, band=True, tail=True),
-        "loose": Style("part", 2.2 + 1.4 * size, 1.2, 0.13 + 0.1 * size, -0.3 - 0.6 * height, side, 0.13),
+        "loose": Style("part", 2.2 + 1.4 * size, 1.2, 0.13 + 0.1 * size, 0.12 + 0.2 * height, side, 0.13),
         "bob": Style("whorl", 1.3 + 0.4 * size, 0.8, 0.15 + 0.1 * size, 0.12 + 0.25 * height, width=0.09),
     }[name]
     bare, crown = rng.uniform(0, 1, 2)
@@ -154,7 +154,7 @@ def _flow(style: Style, p: np.ndarray, root: np.ndarray) -> np.ndarray:
         return np.stack([0.4 * p[:, 0], 0.15 - 0.5 * smoothstep(0.9, 0.2, root[:, 1]), -np.ones(len(p))], axis=1)
     if style.flow == "part":
         side = np.where(root[:, 0] >= style.parting, 1.0, -1.0)
-        return np.stack([side, -0.2 * np.ones(len(p)), -0.45 * np.ones(len(p))], axis=1)
+        return np.stack([side, -0.2 * np.ones(len(p)), -0.3 - 0.5 * min(style.length, 1) * np.ones(len(p))], axis=1)
     away = p - _WHORL
     sides = smoothstep(0.22, 0.5, np.abs(root[:, 0])) * (root[:, 2] > 0)  # keeps the eyes' corners free
     return away + np.stack([0 * sides, -0.3 * sides, -1.1 * sides * np.maximum(away[:, 2], 0)], axis=1)
@@ -196,13 +196,13 @@ def _paths(
         point = np.where((too_near | floats)[:, None], foot + normal * wanted[:, None], point)
         path.append(point)
     path = np.stack(path, axis=1)
-    return _cut_at(path, ends, eyes)
+    return _cut_at(path, ends, min(0.8 * style.length, 2.0), eyes)
 
 
-def _cut_at(path: np.ndarray, ends: np.ndarray, eyes: np.ndarray) -> np.ndarray:
-    """The lines, cut where they come below the heights `ends` (n,) before the face."""
+def _cut_at(path: np.ndarray, ends: np.ndarray, drop: float, eyes: np.ndarray) -> np.ndarray:
+    """The lines, cut where they come below the heights `ends` (n,) before the face, or `drop` lower beside it."""
     p = path - eyes
-    ends = ends[:, None] - 0.6 * smoothstep(0.42, 0.62, np.abs(p[..., 0]))  # longer before the temples
+    ends = ends[:, None] - drop * smoothstep(0.46, 0.66, np.abs(p[..., 0]))  # longer before the temples
     over_face = (np.abs(p[..., 0]) < 0.62) & (p[..., 2] > 0.75) & (p[..., 1] < ends)
     steps = np.arange(path.shape[1])
     result = path.copy()

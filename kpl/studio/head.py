@@ -4,11 +4,12 @@ decimetres."""
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from kpl import landmarks
 from kpl.studio.anatomy import Anatomy
 from kpl.studio.arms import relax_arms
-from kpl.studio.geometry import vertex_normals
+from kpl.studio.geometry import lay_on_ball, vertex_normals
 from kpl.studio.hair import draw_style, shell_thickness
 from kpl.studio.people import Subject
 from kpl.studio.worn import Worn
@@ -17,11 +18,12 @@ from kpl.studio.worn import Worn
 _EYES = landmarks.MEAN_SHAPE[list(landmarks.EYE_CENTERS)]
 _EYE_MIDPOINT = _EYES.mean(axis=0)
 _EYE_DISTANCE = float(np.linalg.norm(_EYES[0] - _EYES[1]))
-# How MakeHuman's head at rest is turned against the competition's mean shape: found by fitting.
-_TILT_DEGREES = 4.0
+# How MakeHuman's head at rest is turned against the competition's mean shape: found by fitting; what
+# is left of it, about a degree, the population's warp takes up (see kpl.studio.population).
+_TILT_DEGREES = 5.2
 
-# The population's lips lie further back than MakeHuman's, whose teeth would pierce them (dm).
-_TEETH_SET_BACK = 0.05
+_TONGUE_BACK = np.array([0.0, 0.06, 0.13])  # dm: the tongue lies behind and below the lower teeth
+_TEETH_DEPTH = 0.045  # dm from the skin to the front of the teeth, at least
 
 
 @dataclass(frozen=True)
@@ -63,11 +65,12 @@ class Head:
 def shape_head(anatomy: Anatomy, subject: Subject, rest: np.ndarray, actions: dict[str, float]) -> Head:
     """The head of `subject`; `rest` (V, 3) are its vertices without expression, `actions` the expression's
     weights."""
-    vertices = rest + anatomy.displacement(actions)
+    vertices = _with_expression(anatomy, rest, actions)
     skin_normals = vertex_normals(vertices, anatomy.head_triangles)
     points, centers, gaze = _landmarks(anatomy, vertices, rest)
     dressed = _inflate_clothes(anatomy, vertices, subject)
-    dressed[anatomy.teeth_vertices, 2] -= _TEETH_SET_BACK
+    dressed[anatomy.teeth_vertices, 2] -= _teeth_setback(anatomy, rest)
+    dressed[anatomy.tongue_vertices] -= _TONGUE_BACK
     hair, band = _shells(anatomy, subject)
     shells = [
         vertices[under] + skin_normals[under] * height[:, None]
@@ -78,6 +81,23 @@ def shape_head(anatomy: Anatomy, subject: Subject, rest: np.ndarray, actions: di
     on_skin = np.flatnonzero(np.linalg.norm(skin_normals, axis=1) > 0.5)
     normals[on_skin] = skin_normals[on_skin]  # teeth and shells must not bend the skin's normals
     return Head(render, normals, points, centers, gaze)
+
+
+def landmark_points(anatomy: Anatomy, rest: np.ndarray, actions: dict[str, float]) -> np.ndarray:
+    """The landmarks (106, 3) alone of a head with `rest` (V, 3) and an expression, its lids not laid on the eyeballs:
+    linear in the shapes, so that the population can be fitted."""
+    return _landmarks(anatomy, rest + anatomy.displacement(actions), rest)[0]
+
+
+def _with_expression(anatomy: Anatomy, rest: np.ndarray, actions: dict[str, float]) -> np.ndarray:
+    """The vertices (V, 3) with an expression on. Lids lie on the eyeballs: sums of shapes would sink them in."""
+    vertices = rest + anatomy.displacement(actions)
+    for ball, lids in (
+        (anatomy.left_eye_vertices, anatomy.left_lid_vertices),
+        (anatomy.right_eye_vertices, anatomy.right_lid_vertices),
+    ):
+        lay_on_ball(vertices, ball, lids)
+    return vertices
 
 
 def rest_vertices(anatomy: Anatomy, subject: Subject) -> np.ndarray:
@@ -94,6 +114,9 @@ def canonical_transform(points: np.ndarray) -> tuple[float, np.ndarray, np.ndarr
     constant tilt that stands MakeHuman's head as the competition's mean shape stands; scale so that the eye
     centres are as far apart as the mean shape's; move their midpoint to the mean shape's. canonical = scale *
     rotation @ point + translation.
+
+    The competition's eye centres stray by less than 0.01, less than people's pupil distances do (about 5 %): its
+    frame must take size and place from the eyes as this rule does. Whatever the face does below or above them is left in.
     """
     tilt = np.deg2rad(_TILT_DEGREES)
     rotation = np.array([[1, 0, 0], [0, np.cos(tilt), np.sin(tilt)], [0, -np.sin(tilt), np.cos(tilt)]])
@@ -129,6 +152,13 @@ def _landmarks(anatomy: Anatomy, vertices: np.ndarray, rest: np.ndarray) -> tupl
         centers.append(center)
         gazes.append(gaze)
     return points, np.array(centers), np.array(gazes)
+
+
+def _teeth_setback(anatomy: Anatomy, rest: np.ndarray) -> float:
+    """How far (dm) the teeth have to go back to lie behind the lips, whose shape they do not follow."""
+    teeth, skin = rest[anatomy.teeth_vertices], rest[anatomy.muzzle_vertices]
+    _, nearest = cKDTree(skin[:, :2]).query(teeth[:, :2])
+    return max(float((teeth[:, 2] - skin[nearest, 2]).max()) + _TEETH_DEPTH, 0.0)
 
 
 def _shells(anatomy: Anatomy, subject: Subject) -> tuple[np.ndarray, np.ndarray]:

@@ -60,6 +60,8 @@ class Look:
     stripe_frequency: float
     stripe_threshold: float
     noise_seed: wp.uint32
+    relief: wp.array2d(dtype=wp.vec3)  # of the frontal plane: tilt to the right and up, darkness
+    turn: wp.mat33  # the head's pose
 
 
 @wp.struct

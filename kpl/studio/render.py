@@ -309,8 +309,10 @@ class Stage:
         self._look.noise_seed = wp.uint32(noise_seed)
         self._mesh = None
 
-    def place(self, head: Head, light: Light, seed: int) -> None:
-        """Put a posed head before the cameras, in its light."""
+    def place(self, head: Head, light: Light, seed: int, relief: np.ndarray, turn: np.ndarray) -> None:
+        """Put a posed head before the cameras, in its light, with the wrinkles of its expression (see
+        `kpl.studio.wrinkles`); `turn` (3, 3) is its pose."""
+        self._look.relief, self._look.turn = array(relief, wp.vec3, self._device), wp.mat33(turn)
         self._mesh = build_mesh(head.vertices, self._triangles, self._device)
         self._surface.mesh = self._mesh.id
         self._surface.normals = array(head.normals, wp.vec3, self._device)

@@ -10,6 +10,7 @@ import numpy as np
 
 from kpl import landmarks
 from kpl.landmarks import OUTLINES
+from kpl.studio import ageing
 from kpl.studio import hair as hair_style
 from kpl.studio.canvas import Canvas
 from kpl.studio.people import Subject
@@ -38,14 +39,20 @@ def paint(canvas: Canvas, subject: Subject) -> Paint:
     rng, style = subject.generator("skin"), hair_style.draw_style(subject)
     tone = subject.ancestry @ _SKIN_TONES * rng.uniform(0.84, 1.06) + rng.normal(0, 4, 3) * [1, 0.7, 1.2]
     tone = np.clip(tone, 25, 250)
-    hair = _hair_color(rng, subject.years)
+    aged = subject.generator("ageing")
+    aged_share = ageing.lines(subject.years)
+    tone = tone + aged_share * np.array([-4, -5, -9])  # old skin is a little duller and yellower
+    grey = ageing.greyness(subject.years, aged)
+    young_hair = _hair_color(rng)
+    hair, brow_hair, beard_hair = (_greyed(young_hair, share) for share in (grey, 0.5 * grey, min(1.15 * grey, 1)))
     atlas = np.broadcast_to(linear(tone), (*canvas.shape, 3)).copy()
-    unevenness = _blemishes(canvas, rng) - _flush(canvas, rng)
+    unevenness = _blemishes(canvas, rng) * (1 + 0.6 * aged_share) - _flush(canvas, rng)
+    unevenness = unevenness - _spots(canvas, aged, subject.years)
     atlas *= np.exp(unevenness - _shade(canvas, rng, subject.years)[..., None])
-    atlas = _lips(canvas, rng, subject.male, tone, atlas)
-    atlas = _mix(atlas, hair, _brows(canvas, rng, subject.male))
+    atlas = _lips(canvas, rng, subject.male, tone, atlas, aged_share)
+    atlas = _mix(atlas, brow_hair, _brows(canvas, rng, subject.male) * (1 - 0.35 * aged_share))
     if subject.male:
-        atlas = _mix(atlas, hair * 0.8 + 0.012, _beard(canvas, rng))
+        atlas = _mix(atlas, beard_hair * 0.8 + 0.012, _beard(canvas, rng))
     _moles(rng, subject.years, atlas)
     hairline = canvas.height_over_hairline - hair_style.lost(canvas.anatomy.atlas_position, style)
     roots = hairline + canvas.noise(rng, 4, 0.03) + canvas.noise(rng, 14, 0.03) - 0.02
@@ -59,11 +66,14 @@ def _mix(under: np.ndarray, color: np.ndarray, share: np.ndarray) -> np.ndarray:
     return under + (color - under) * share[..., None].astype(np.float32)
 
 
-def _hair_color(rng: np.random.Generator, years: float) -> np.ndarray:
+def _hair_color(rng: np.random.Generator) -> np.ndarray:
     darkness = rng.choice([25, 35, 60], p=[0.6, 0.3, 0.1])
-    color = linear(np.clip(darkness * np.array([1.15, 0.95, 0.85]) + rng.uniform(0, 12, 3), 5, 120))
-    grey = 0.3 * np.clip((years - 58) / 22, 0, 1)
-    return color * (1 - grey) + grey * linear(np.array([150, 148, 145]))
+    return linear(np.clip(darkness * np.array([1.15, 0.95, 0.85]) + rng.uniform(0, 12, 3), 5, 120))
+
+
+def _greyed(color: np.ndarray, share: float) -> np.ndarray:
+    """Hair of a colour (3,) of which a share has turned grey."""
+    return color * (1 - share) + share * linear(np.array([158, 156, 153]))
 
 
 def _blemishes(canvas: Canvas, rng: np.random.Generator) -> np.ndarray:
@@ -92,10 +102,10 @@ def _flush(canvas: Canvas, rng: np.random.Generator) -> np.ndarray:
 
 
 def _shade(canvas: Canvas, rng: np.random.Generator, years: float) -> np.ndarray:
-    """Dark lines and hollows: under the eyes, lids, the line of the mouth, wrinkles. (H, A), as an
+    """Dark lines and hollows: under the eyes, lids, the line of the mouth. (H, A), as an
     exponent."""
     points = canvas.anatomy.reference_landmarks
-    hollows, lines, lids, wrinkles = (canvas.blank() for _ in range(4))
+    hollows, lines, lids = (canvas.blank() for _ in range(3))
     for side in (-1, 1):
         canvas.spot(hollows, (side * 0.30, -0.10), (0.16, 0.066), 1.0)
     for name in ("left_eye", "right_eye"):
@@ -104,39 +114,36 @@ def _shade(canvas: Canvas, rng: np.random.Generator, years: float) -> np.ndarray
         canvas.line(lids, ring[4:], 0.45, 0.008)
     inner_lip = points[OUTLINES["lip_inner"]]
     canvas.line(lines, inner_lip[:5], 1.0, 0.008)
-    _draw_wrinkles(canvas, rng, wrinkles)
-    age = np.clip((years - 28) / 45, 0.08, 1)
     return (
-        canvas.to_atlas(hollows, 0.04) * rng.uniform(0.05, 0.38)
+        canvas.to_atlas(hollows, 0.04) * (rng.uniform(0.05, 0.38) + 0.15 * ageing.lines(years))
         + canvas.to_atlas(lines, 0.005)
         + canvas.to_atlas(lids, 0.005) * rng.uniform(1.2, 2.4)
         + canvas.anatomy.eyelids * rng.uniform(0.05, 0.3)
-        + canvas.to_atlas(wrinkles, 0.005) * age * 0.8
     )
 
 
-def _draw_wrinkles(canvas: Canvas, rng: np.random.Generator, drawing: np.ndarray) -> None:
-    for side in (-1, 1):
-        sign = np.array([side, 1])
-        canvas.line(drawing, sign * [[0.24, -0.42], [0.33, -0.56], [0.37, -0.70]], 0.7, 0.008)
-        for k in range(3):
-            canvas.line(
-                drawing, sign * [[0.47 + 0.01 * k, -0.02 - 0.045 * k], [0.56, -0.06 * k], [0.62, 0.02 - 0.08 * k]], 0.6
-            )
-        canvas.line(drawing, sign * [[0.18, -0.10], [0.28, -0.16], [0.40, -0.13]], 0.6)
-        canvas.line(drawing, sign * [[0.27, -0.80], [0.30, -0.90]], 0.4)
-    x = np.linspace(-0.4, 0.4, 9)
-    for k in range(4):
-        y = 0.38 + 0.09 * k + rng.normal(0, 0.01) + 0.02 * np.sin(x * 5 + rng.uniform(0, 6))
-        canvas.line(drawing, np.stack([x, y], axis=1), 0.5)
+def _spots(canvas: Canvas, rng: np.random.Generator, years: float) -> np.ndarray:
+    """Blotches and age spots: how much of red, green and blue is taken off, (H, A, 3)."""
+    age = ageing.lines(years)
+    drawing = canvas.blank()
+    for _ in range(rng.poisson(26 * age)):
+        center = rng.uniform([-0.7, -1.1], [0.7, 0.65])
+        radius = rng.uniform(0.008, 0.03)
+        canvas.spot(drawing, tuple(center), (radius, radius * rng.uniform(0.6, 1.4)), rng.uniform(0.2, 0.9))
+    spots = canvas.to_atlas(drawing, 0.008) * (1 + canvas.noise(rng, 4, 0.5))
+    blotches = np.clip(canvas.noise(rng, 24, 0.10) + canvas.noise(rng, 9, 0.06), -0.2, 0.3) * age
+    brown, red = np.array([0.28, 0.42, 0.50], np.float32), np.array([0.15, 0.65, 0.6], np.float32)
+    return np.clip(spots, 0, 1)[..., None] * brown + blotches[..., None] * red
 
 
-def _lips(canvas: Canvas, rng: np.random.Generator, male: bool, tone: np.ndarray, atlas: np.ndarray) -> np.ndarray:
+def _lips(
+    canvas: Canvas, rng: np.random.Generator, male: bool, tone: np.ndarray, atlas: np.ndarray, aged: float
+) -> np.ndarray:
     lipstick = 0.0 if male else rng.uniform(0, 1) ** 4
     color = linear(
         np.clip(tone * [0.90, 0.70, 0.70] + lipstick * np.array([5, -45, -30]) + rng.normal(0, 6, 3), 10, 255)
     )
-    share = cv2.GaussianBlur(canvas.anatomy.lips, (0, 0), 1.0) * rng.uniform(0.45, 0.85)
+    share = cv2.GaussianBlur(canvas.anatomy.lips, (0, 0), 1.0) * rng.uniform(0.45, 0.85) * (1 - 0.4 * aged)
     return _mix(atlas, color * (1 + canvas.noise(rng, 3, 0.08))[..., None], share)
 
 

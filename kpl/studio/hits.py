@@ -26,7 +26,7 @@ class Surface:
     part: wp.array(dtype=wp.int32)
     uv: wp.array(dtype=wp.vec2)
     normals: wp.array(dtype=wp.vec3)
-    reference: wp.array(dtype=wp.vec3)
+    reference: wp.array(dtype=wp.vec3)  # of locks: the direction in which the hair runs
     traits: wp.array(dtype=wp.vec3)  # height over the hairline, offset from the headband, openness
     lit: wp.array(dtype=wp.vec3)  # share of key, fill and rim light that reaches the vertex
 

@@ -1,8 +1,9 @@
 """`python -m kpl.studio.likeness DATA_SET`: how like the competition's data a set of captures is, in figures and pictures.
 
 Any captures that kpl.captures reads can be measured, real ones too; what a set lacks (truth, boxes, ages) is left out.
-The measures: boxes by view, mean shape (the official NME against the competition's), spread by region and the spectrum
-of principal components after generalised Procrustes analysis (Gower 1975), the canonical frame, and CenterFace's answers.
+The measures: boxes by view, mean shape (the official NME against the competition's), spread by region after generalised
+Procrustes analysis (Gower 1975), the spectrum of principal components in the canonical frame, that frame itself, and
+CenterFace's answers. Few subjects tell little of means: of 20, the mean shape strays by about 0.01.
 """
 
 import argparse
@@ -85,7 +86,7 @@ def shape_rows(shapes: np.ndarray) -> list[tuple[str, str, str]]:
     rows += [
         (f"spread, {name}", f"{value:.3f}", f"{SPREADS[name]:.3f} +- 25 %") for name, value in _spreads(aligned).items()
     ]
-    power = np.linalg.svd((aligned - aligned.mean(axis=0)).reshape(len(shapes), -1), compute_uv=False) ** 2
+    power = np.linalg.svd((shapes - shapes.mean(axis=0)).reshape(len(shapes), -1), compute_uv=False) ** 2
     shares = np.cumsum(power) / power.sum()
     return rows + [
         (f"{count} principal components hold", f"{shares[min(count, len(shares)) - 1]:.3f}", f"{share:.2f}")

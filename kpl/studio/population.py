@@ -2,7 +2,7 @@
 
 Writes population.json, offsets of MakeHuman's local changes, small ones so that faces stay natural, and
 population_warp.json, the displacements of the landmarks that the offsets leave over (see kpl.studio.warp). Needed
-again when people are drawn differently; about a minute. Reproducible: the same code writes the same files.
+again when people are drawn differently; about a minute.
 """
 
 import json

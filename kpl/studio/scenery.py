@@ -38,7 +38,7 @@ class Light:
 
 @dataclass(frozen=True)
 class Outfit:
-    """Clothes, headband, hair and eyes of one subject."""
+    """Clothes, headband, hair, eyes and the colours of the glasses of one subject."""
 
     cloth: np.ndarray
     stripe: np.ndarray

@@ -49,8 +49,8 @@ def sheet(grid: np.ndarray, part: Part, eyes: np.ndarray, openness: float = 0.8,
 
 
 def tube(path: np.ndarray, radii: np.ndarray | float, part: Part, eyes: np.ndarray, closed: bool = False) -> Worn:
-    """A tube of six sides along points (n, 3), `radii` wide: (n,), or (n, 2) for a flat one, across and along
-    `up`."""
+    """A tube of six sides along points (n, 3); radii in dm: one, (n,), or (n, 2) for a flat tube, sideways and
+    upwards."""
     ahead = np.roll(path, -1, axis=0) - np.roll(path, 1, axis=0)
     if not closed:
         ahead[0], ahead[-1] = path[1] - path[0], path[-1] - path[-2]
@@ -59,8 +59,8 @@ def tube(path: np.ndarray, radii: np.ndarray | float, part: Part, eyes: np.ndarr
     across = np.cross(ahead, helper)
     across /= np.linalg.norm(across, axis=1, keepdims=True)
     up = np.cross(across, ahead)
-    width = np.broadcast_to(radii, (len(path), 2) if np.ndim(radii) != 1 else (2, len(path)))
-    width = width if np.ndim(radii) != 1 else width.T
+    radii = np.asarray(radii, float)
+    width = np.broadcast_to(radii[:, None] if radii.ndim == 1 else radii, (len(path), 2))
     angle = np.arange(6) * np.pi / 3
     ring = across[:, None] * np.cos(angle)[:, None] * width[:, :1, None]
     ring = ring + up[:, None] * np.sin(angle)[:, None] * width[:, 1:, None]

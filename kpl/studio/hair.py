@@ -196,6 +196,9 @@ def _paths(
         point = np.where((too_near | floats)[:, None], foot + normal * wanted[:, None], point)
         path.append(point)
     path = np.stack(path, axis=1)
+    for _ in range(2):  # ears and shoulders leave kinks
+        path[:, 1:-1] = 0.5 * path[:, 1:-1] + 0.25 * (path[:, :-2] + path[:, 2:])
+    path = solid.push_out(path.reshape(-1, 3), 0.012).reshape(path.shape)
     return _cut_at(path, ends, min(0.8 * style.length, 2.0), eyes)
 
 

@@ -8,12 +8,12 @@ from kpl.studio.geometry import smoothstep
 from kpl.studio.nearest import Solid
 from kpl.studio.parts import Part
 from kpl.studio.people import Subject
-from kpl.studio.scenery import Outfit
 from kpl.studio.worn import Worn, nothing, sheet, together, tube
 
 # Share of the subjects; the others' clothes end at a plain edge.
 _SHARES = {"none": 0.53, "shirt": 0.20, "turtleneck": 0.10, "hood_down": 0.12, "hood_up": 0.05}
 _COLUMNS = 40
+_BASE = -1.48  # the height of a collar's seam at the sides of the neck, from the eyes (dm)
 
 
 @dataclass(frozen=True)
@@ -30,15 +30,15 @@ def draw_garment(subject: Subject) -> Garment:
     return Garment(str(rng.choice(list(_SHARES), p=list(_SHARES.values()))), float(rng.random()))
 
 
-def make(garment: Garment, outfit: Outfit, neck: Solid, head: Solid, eyes: np.ndarray) -> Worn:
+def make(garment: Garment, neck: Solid, head: Solid, eyes: np.ndarray) -> Worn:
     """The garment on a `neck` of skin and a `head` with all it must stay clear of; `eyes` (3,) is the point between
     the eyes."""
     if garment.kind == "shirt":
-        return _shirt_collar(garment.size, outfit, neck, eyes)
+        return _shirt_collar(garment.size, neck, eyes)
     if garment.kind == "turtleneck":
-        return _turtleneck(garment.size, outfit, neck, eyes)
+        return _turtleneck(garment.size, neck, eyes)
     if garment.kind == "hood_down":
-        return _lowered_hood(garment.size, outfit, neck, eyes)
+        return _lowered_hood(garment.size, neck, eyes)
     if garment.kind == "hood_up":
         return _raised_hood(garment.size, head, eyes)
     return nothing()
@@ -63,9 +63,9 @@ def _around(opening: float) -> np.ndarray:
     return np.linspace(opening, 2 * np.pi - opening, _COLUMNS)
 
 
-def _shirt_collar(size: float, outfit: Outfit, neck: Solid, eyes: np.ndarray) -> Worn:
+def _shirt_collar(size: float, neck: Solid, eyes: np.ndarray) -> Worn:
     """A stand about the neck and the leaf folded over it, open in front."""
-    base, angles = max(outfit.collar, -1.65) - 0.02, _around(0.12 + 0.2 * size)
+    base, angles = _BASE - 0.02, _around(0.12 + 0.2 * size)
     spread = smoothstep(1.3, 0.1, np.minimum(angles, 2 * np.pi - angles))[:, None]
     rows = []
     for height, gap in ((-0.12, 0.06), (0.10, 0.05), (0.24, 0.07), (0.25, 0.10), (0.15, 0.14), (-0.02, 0.20)):
@@ -75,9 +75,9 @@ def _shirt_collar(size: float, outfit: Outfit, neck: Solid, eyes: np.ndarray) ->
     return sheet(np.stack(rows), Part.GARMENT, eyes)
 
 
-def _turtleneck(size: float, outfit: Outfit, neck: Solid, eyes: np.ndarray) -> Worn:
+def _turtleneck(size: float, neck: Solid, eyes: np.ndarray) -> Worn:
     """A tube about the neck, its upper edge rolled over."""
-    base, angles = max(outfit.collar, -1.6) - 0.05, np.linspace(0, 2 * np.pi, _COLUMNS)
+    base, angles = _BASE - 0.05, np.linspace(0, 2 * np.pi, _COLUMNS)
     top = 0.22 + 0.18 * size
     rows = [
         _ring(neck, eyes, base + height, angles, 0.22, gap)
@@ -93,9 +93,9 @@ def _turtleneck(size: float, outfit: Outfit, neck: Solid, eyes: np.ndarray) -> W
     return sheet(np.stack(rows), Part.GARMENT, eyes)
 
 
-def _lowered_hood(size: float, outfit: Outfit, neck: Solid, eyes: np.ndarray) -> Worn:
+def _lowered_hood(size: float, neck: Solid, eyes: np.ndarray) -> Worn:
     """A roll of cloth, thick behind the neck, that ends in front; and its strings."""
-    base, angles = max(outfit.collar, -1.7), _around(0.30)
+    base, angles = _BASE, _around(0.30)
     behind = smoothstep(0.4, 2.6, np.minimum(angles, 2 * np.pi - angles))
     gap = 0.12 + (0.16 + 0.14 * size) * behind
     path = _ring(neck, eyes, base + 0.02, angles, 0.26, 0.0)

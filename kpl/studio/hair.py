@@ -177,12 +177,14 @@ def _paths(
     """The locks' middle lines (n, _STEPS + 1, 3)."""
     path, normal = [roots], normals
     wander = rng.normal(0, style.wander, roots.shape)
-    local = roots - eyes
+    local, rises = roots - eyes, rng.uniform(0, 1, (len(roots), 1))
     ends = style.fringe + rng.normal(0, 0.05, len(roots))
     for k in range(_STEPS):
         along = (k + 1) / _STEPS
         flow = _unit(_flow(style, path[-1] - eyes, local))
         flow = _unit(flow - normal * (flow * normal).sum(axis=1, keepdims=True)) + wander
+        if k < 2 and style.flow == "part":  # parted hair rises from the forehead before it falls
+            flow = flow + smoothstep(0.6, 1.0, local[:, 2:]) * rises * np.array([0, 0.9, -0.4])
         if k == 0:
             flow = flow + 0.5 * normal * min(1.0, style.lift * 4)
         hang = style.weight * 2 * along
@@ -196,6 +198,9 @@ def _paths(
         point = np.where((too_near | floats)[:, None], foot + normal * wanted[:, None], point)
         path.append(point)
     path = np.stack(path, axis=1)
+    for _ in range(2):  # ears and shoulders leave kinks
+        path[:, 1:-1] = 0.5 * path[:, 1:-1] + 0.25 * (path[:, :-2] + path[:, 2:])
+    path = solid.push_out(path.reshape(-1, 3), 0.012).reshape(path.shape)
     return _cut_at(path, ends, min(0.8 * style.length, 2.0), eyes)
 
 

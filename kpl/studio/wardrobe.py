@@ -19,7 +19,7 @@ def match(outfit: Outfit, style: hair.Style, garment: garments.Garment) -> Outfi
     if not style.band or garment.kind == "hood_up":
         outfit = replace(outfit, band_half_width=-1.0)
     if garment.kind != "none":
-        outfit = replace(outfit, collar=max(outfit.collar, -1.48), neckline=0.0)
+        outfit = replace(outfit, collar=max(outfit.collar, -1.34), neckline=0.3)
     return outfit
 
 
@@ -42,7 +42,7 @@ def dress(
     return together(
         [
             glasses.fit(glasses.draw_frame(subject), head.landmarks, solid, eyes),
-            garments.make(garment, outfit, neck, solid, eyes),
+            garments.make(garment, neck, solid, eyes),
             hair.grow(anatomy, subject, style, held, rest, solid, eyes),
         ]
     )

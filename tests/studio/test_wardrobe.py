@@ -112,10 +112,8 @@ def test_glasses_stand_before_the_eyes_and_clear_of_the_skin(model):
 
 @pytest.mark.parametrize("kind", ["shirt", "turtleneck", "hood_down", "hood_up"])
 def test_collars_and_hoods_leave_the_face_free(anatomy, model, kind):
-    subject, _, neutral, solid, eyes = model
-    garment = garments.Garment(kind, 0.5)
-    outfit = wardrobe.match(scenery.draw_outfit(subject), hair.draw_style(subject), garment)
-    worn = garments.make(garment, outfit, solid, solid, eyes)
+    _, _, neutral, solid, eyes = model
+    worn = garments.make(garments.Garment(kind, 0.5), solid, solid, eyes)
     assert len(worn.triangles) > 300 and np.isfinite(worn.vertices).all()
     near = np.linalg.norm(worn.vertices[:, None] - neutral.landmarks[33:][None], axis=2)  # all but the contour
     assert near.min() > 0.15
@@ -144,3 +142,13 @@ def test_hair_is_seen_before_the_foil_and_the_landmarks_stay(photographer, monke
     bare = photographer.sit(3, 4).portray("01")
     assert dressed.pictures != bare.pictures
     assert np.array_equal(dressed.points2d, bare.points2d) and np.array_equal(dressed.points, bare.points)
+
+
+def test_clothes_reach_up_to_a_collar_and_no_band_lies_under_a_hood():
+    subject, style = person(1), style_where(lambda s: s.band)
+    outfit = replace(scenery.draw_outfit(subject), band_half_width=0.15)
+    plain, shirt, hood = (
+        wardrobe.match(outfit, style, garments.Garment(kind, 0.5)) for kind in ("none", "shirt", "hood_up")
+    )
+    assert plain == outfit and shirt.collar >= -1.34 and shirt.band_half_width == 0.15
+    assert hood.band_half_width < 0

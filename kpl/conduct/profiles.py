@@ -24,11 +24,11 @@ def _grid(backbones: Iterable[str], sizes: Iterable[int]) -> list[dict[str, Any]
 # The `networks` are trained on each of the recipes, the baseline on the first; `shared` is what all of them share.
 PROFILES: dict[str, dict[str, Any]] = {
     "demo": {
-        "networks": _grid(["hgnetv2_b0"], [64]),
+        "networks": _grid(["resnet10t"], [64]) + _grid(["mobilenetv4_conv_small"], [80]),
         "baseline_size": 64,
         "recipes": ["centerface256"],
         "folds": 3,
-        "shared": {"epochs": 10, "batch_size": 8, "lr": 3e-3},
+        "shared": {"epochs": 5, "batch_size": 8, "lr": 3e-3},
     },
     "full": {
         "networks": _grid(

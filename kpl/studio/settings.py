@@ -20,7 +20,7 @@ _MOST_NOISE = 0.1  # eye distances: beyond it a face is no face
 class Settings:
     """What decides a data set's bytes. Raises BadInput for values that make no data set."""
 
-    train_subjects: int = 60
+    train_subjects: int = 120
     test_subjects: int = 16
     expressions: int = FEW
     scale: float = 0.4

@@ -28,4 +28,4 @@ def test_a_disk_that_is_too_small_ends_it_before_anything_is_written(tmp_path, m
 
 def test_the_need_is_told(tmp_path, capsys):
     disk.tell(tmp_path / "not/yet/there", Settings(), set())
-    assert "for 532 samples of 76 subjects" in capsys.readouterr().err
+    assert "for 952 samples of 136 subjects" in capsys.readouterr().err

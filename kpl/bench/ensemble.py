@@ -22,14 +22,12 @@ from kpl.bench import report
 from kpl.config import ROOT, TrainFold
 
 # Small networks that differ in what they see and how: what each changes of the common settings.
-COMMON = {"epochs": 10, "batch_size": 8, "lr": 3e-3, "image_size": 64, "backbone": "hgnetv2_b0", "weights": "none"}
+COMMON = {"epochs": 6, "batch_size": 8, "lr": 3e-3, "image_size": 64, "weights": "none"}
 NETWORKS = {
-    "baseline": {"backbone": "resnet18", "fusion": "average", "head": "linear", "share": "all", "points2d": 0.0},
-    "hgnetv2_64": {},
-    "hgnetv2_96": {"image_size": 96, "seed": 1},
-    "resnet10t_96": {"backbone": "resnet10t", "image_size": 96},
-    "hgnetv2_64_sides": {"share": "sides", "seed": 2},
-    "mobilenetv3_128": {"backbone": "mobilenetv3", "image_size": 128},
+    "resnet10t_64": {"backbone": "resnet10t"},
+    "resnet10t_64_sequence": {"backbone": "resnet10t", "head": "sequence", "seed": 1},
+    "hgnetv2_64": {"backbone": "hgnetv2_b0", "seed": 2},
+    "mobilenetv4_96": {"backbone": "mobilenetv4_conv_small", "image_size": 96, "seed": 3},
 }
 
 

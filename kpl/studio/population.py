@@ -43,7 +43,7 @@ def landmark_shapes(model: Anatomy, seed: int, subjects: int, expressions: int) 
     model, points = _only_landmarks(model), []
     for number in range(1, subjects + 1):
         subject = people.draw_subject(seed, number, model.label_list)
-        rest = head.rest_vertices(model, subject)
+        rest = model.vertices + model.displacement(subject.weights)  # arms at rest or not: no landmark lies there
         for expression in list(people.EXPRESSIONS)[:expressions]:
             actions = people.draw_expression(subject, expression, model.label_list)
             points.append(head.to_canonical(head.landmark_points(model, rest, actions)))

@@ -31,7 +31,7 @@ def test_a_split_is_its_subjects_with_their_expressions():
     assert [len(settings.samples_of(split)) for split in ("train", "val", "test")] == [50, 25, 25]
     assert settings.samples_of("val")[:2] == ["40001/01", "40001/02"]
     assert settings.samples_of("test")[-1] == "50001/other_3"
-    assert Settings().samples == 76 * 7
+    assert Settings().samples == 136 * 7
 
 
 def test_given_settings_win_over_a_presets():

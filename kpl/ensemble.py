@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kpl import build
+from kpl import build, correction
+from kpl.correction import Correction
 from kpl.errors import BadInput
 from kpl.files import read_json
 from kpl.inference import mirror_shape, mirror_views
@@ -30,6 +31,7 @@ class Ensemble:
     networks: tuple[FaceNetwork, ...]
     sizes: tuple[int, ...]  # pixels
     card: dict[str, Any]
+    correction: Correction | None = None
 
 
 def load(weights: str | Path = "released") -> Ensemble:
@@ -49,16 +51,24 @@ def released_file() -> Path:
 def _load(folder: Path) -> Ensemble:
     if not (folder / "card.json").is_file():
         raise BadInput(f"{folder} holds no released weights (card.json): make them with python -m kpl.release.")
-    card = read_json(folder / "card.json")
+    return assemble(folder, read_json(folder / "card.json"))
+
+
+def assemble(folder: Path, card: dict[str, Any]) -> Ensemble:
+    """The networks, and the correction if there is one, that a card tells of."""
     networks = tuple(build.trained(folder, entry["config"], entry["file"]).eval() for entry in card["networks"])
-    return Ensemble(networks, tuple(entry["config"]["image_size"] for entry in card["networks"]), card)
+    sizes = tuple(entry["config"]["image_size"] for entry in card["networks"])
+    found = correction.load(folder / card["correction"]["file"]) if "correction" in card else None
+    if found:
+        found = tuple(part.to(networks[0].shape_mean.device) for part in found)
+    return Ensemble(networks, sizes, card, found)
 
 
 @torch.inference_mode()
 def answer(ensemble: Ensemble, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What the networks say of samples' crops (B, 3, S, S, 3) uint8; a black view is a missing one.
 
-    Returns canonical landmarks (B, 106, 3), the mean over networks and mirrored copies; their spread (B, 106): the
+    Returns canonical landmarks (B, 106, 3), the mean over networks and mirrored copies, corrected if there is a correction; their spread (B, 106): the
     expected length of the error, canonical units; and the landmarks in the crops (B, 3, 106, 2), crop units, NaN where no
     network looks for them or a view is missing.
     """
@@ -72,6 +82,8 @@ def answer(ensemble: Ensemble, crops: np.ndarray) -> tuple[np.ndarray, np.ndarra
         if plain.maps is not None:
             places.append(spatial_softmax(plain.maps))
     landmarks = torch.stack(members).mean(dim=0)
+    if ensemble.correction:
+        landmarks = correction.apply(ensemble.correction, landmarks, views)
     spread = _spread(torch.stack(members), own, ensemble.card)
     points2d = torch.stack(places).mean(dim=0) if places else torch.full((len(crops), 3, landmarks.shape[1], 2), np.nan)
     missing = ~crops.reshape(len(crops), 3, -1).any(axis=2)

@@ -2,7 +2,7 @@
 
 Input `views` (B, 3, S, S, 3) uint8: crops of the left, middle and right picture, RGB, upright, a missing one black; S is
 the largest of the networks' sizes. Outputs: `landmarks` (B, 106, 3), the mean over networks and mirrored copies, in the
-canonical frame, and `disagreement` (B, 106), their root mean square distance from it. Needs requirements-export.txt.
+canonical frame and corrected, and `disagreement` (B, 106), their root mean square distance from that mean. Needs requirements-export.txt.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kpl import ensemble
+from kpl import correction, ensemble
 from kpl.errors import BadInput
 from kpl.files import atomic
 from kpl.inference import mirror_shape, mirror_views
@@ -31,6 +31,9 @@ class Together(nn.Module):
         super().__init__()
         self.networks = nn.ModuleList(members.networks)
         self.sizes = members.sizes
+        self.corrected = members.correction is not None
+        for name, part in zip(("weight", "bias"), members.correction or ()):
+            self.register_buffer(name, part)
 
     def forward(self, views: Tensor) -> tuple[Tensor, Tensor]:
         """views (B, 3, S, S, 3) uint8 -> landmarks (B, 106, 3) and disagreement (B, 106)."""
@@ -40,7 +43,10 @@ class Together(nn.Module):
             answers += [network(own).points3d, mirror_shape(network(mirror_views(own)).points3d)]
         members = torch.stack(answers)
         landmarks = members.mean(dim=0)
-        return landmarks, (members - landmarks).square().sum(dim=3).mean(dim=0).sqrt()
+        disagreement = (members - landmarks).square().sum(dim=3).mean(dim=0).sqrt()
+        if self.corrected:
+            landmarks = correction.apply((self.weight, self.bias), landmarks, views)
+        return landmarks, disagreement
 
 
 def main(arguments: list[str]) -> int:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from kpl import backbones, build, captures, config, ensemble, faces, recipes, results, score
+from kpl import backbones, build, captures, config, correction, ensemble, faces, recipes, results, score
 from kpl.errors import BadInput
 from kpl.faces import FaceStore
 from kpl.files import atomic, read_json, read_npz, write_json
@@ -31,6 +31,9 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m kpl.release", description=__doc__.split("\n\n")[1])
     parser.add_argument("--run", type=config.path, nargs="+", required=True, metavar="FOLDER", help="finished folds")
     parser.add_argument("--faces", type=config.path, required=True, help="the faces that they were trained on")
+    parser.add_argument(
+        "--correct", type=config.path, metavar="FACES", help="faces of other subjects, to fit a linear correction on"
+    )
     parser.add_argument("--truth", type=config.path, help="folder or pickle with the test samples' truth")
     parser.add_argument("--data", default="", help="a word on the data, for the card")
     parser.add_argument("--licence", default=LICENCE, help="for the card; default: %(default)s")
@@ -39,7 +42,8 @@ def main(arguments: list[str]) -> int:
     try:
         store = faces.load(options.faces)
         truth = captures.truth(options.truth) if options.truth else {}
-        card = make(options.run, store, truth, options.out, options.data, options.licence)
+        others = faces.load(options.correct) if options.correct else None
+        card = make(options.run, store, truth, options.out, options.data, options.licence, others)
     except BadInput as error:
         print(f"kpl.release: {error}", file=sys.stderr)
         return 1
@@ -50,9 +54,16 @@ def main(arguments: list[str]) -> int:
 
 
 def make(
-    runs: list[Path], store: FaceStore, truth: dict[str, np.ndarray], out: Path, data: str = "", licence: str = LICENCE
+    runs: list[Path],
+    store: FaceStore,
+    truth: dict[str, np.ndarray],
+    out: Path,
+    data: str = "",
+    licence: str = LICENCE,
+    others: FaceStore | None = None,
 ) -> dict[str, Any]:
-    """Write the folder `out` and return its card. truth: {sample: (106, 3)} of test samples.
+    """Write the folder `out` and return its card. truth: {sample: (106, 3)} of test samples; others: faces of subjects that
+    are neither in `store` nor in the test, on which a linear correction is fitted (kpl.correction).
 
     Raises BadInput if the runs were trained on other faces, share no held-out sample, are larger than LARGEST, or lose
     by halved precision.
@@ -61,6 +72,10 @@ def make(
     for run, made in zip(runs, configs):
         if made["store"] != store.fingerprint:
             raise BadInput(f"{run} was trained on other faces than {store.folder}: give those.")
+    if others is not None and others.fingerprint == store.fingerprint:
+        raise BadInput(
+            f"{others.folder} holds the faces that the networks know: give faces of other subjects to --correct."
+        )
     held_out = _held_out_by_all(runs, store)
     out.mkdir(parents=True, exist_ok=True)
     (out / "card.json").unlink(missing_ok=True)  # what is there until the new one is written, is not whole
@@ -84,7 +99,10 @@ def make(
         "usual_error": [1.0] * 106,
         "calibration": 1.0,
     }
-    members = _members(out, card)
+    if others is not None:
+        card["correction"] = _correction(ensemble.assemble(out, card), others, out / "correction.safetensors")
+        card["bytes"] += (out / "correction.safetensors").stat().st_size
+    members = ensemble.assemble(out, card)
     shapes, gt = answers(members, store, held_out)[0], store.points3d[held_out]
     usual = np.linalg.norm(shapes - gt, axis=2).mean(axis=0)
     card["usual_error"] = np.round(usual, 5).tolist()
@@ -152,9 +170,11 @@ def _entry(run: Path, name: str, made: dict[str, Any], out: Path) -> dict[str, A
     }
 
 
-def _members(folder: Path, card: dict[str, Any]) -> ensemble.Ensemble:
-    networks = [build.trained(folder, entry["config"], entry["file"]).eval() for entry in card["networks"]]
-    return ensemble.Ensemble(tuple(networks), tuple(entry["config"]["image_size"] for entry in card["networks"]), card)
+def _correction(members: ensemble.Ensemble, store: FaceStore, file: Path) -> dict[str, Any]:
+    rows = np.flatnonzero(store.known)
+    subjects = store.table["subject"].to_numpy(dtype=str)[rows]
+    correction.save(correction.fit(answers(members, store, rows)[0], store.points3d[rows], subjects), file)
+    return {"file": file.name, "samples": len(rows), "subjects": len(set(subjects)), "faces": store.fingerprint}
 
 
 @torch.inference_mode()

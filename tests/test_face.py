@@ -9,13 +9,15 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import kpl
-from kpl import captures, config, ensemble, faces, pictures, release, score, train
+from kpl import captures, config, correction, ensemble, faces, pictures, release, score, train
 from kpl.bench.ensemble import defaults
 from kpl.errors import BadInput
 from kpl.face import predict, upright_turn
 from kpl.landmarks import MEAN_SHAPE
+from kpl.second_layers import ridge
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -106,6 +108,31 @@ def test_the_card_says_how_the_weights_came_about(tiny_runs, tiny_faces, weights
     store = faces.load(tiny_faces)
     with pytest.raises(BadInput, match="hold out no sample together"):
         release.make([tiny_runs / "small" / f"fold{fold}" for fold in range(2)], store, {}, weights.parent / "none")
+
+
+def test_a_correction_adds_what_ridge_learnt_and_leaves_faces_with_a_missing_view_alone(tmp_path):
+    rng = np.random.default_rng(0)
+    truth = MEAN_SHAPE + np.tensordot(rng.normal(size=(90, 6)), rng.normal(0, 0.02, (6, 106, 3)), axes=1)
+    timid = MEAN_SHAPE + 0.6 * (truth - MEAN_SHAPE) + [0, 0.01, 0]
+    subjects = np.repeat(np.arange(30), 3).astype(str)
+    correction.save(correction.fit(timid[:60], truth[:60], subjects[:60]), tmp_path / "c.safetensors")
+    found = correction.load(tmp_path / "c.safetensors")
+    views = torch.ones(30, 3, 4, 4, 3, dtype=torch.uint8)
+    views[0, 1] = 0
+    corrected = correction.apply(found, torch.from_numpy(timid[60:]).float(), views).numpy()
+    np.testing.assert_array_equal(corrected[0], timid[60].astype(np.float32))
+    asked = ridge(timid[None, :60], truth[:60], subjects[:60], timid[None, 60:], 0)
+    np.testing.assert_allclose(corrected[1:], asked[1:], atol=1e-5)
+    assert np.abs(corrected[1:] - truth[61:]).mean() < 0.2 * np.abs(timid[61:] - truth[61:]).mean()
+    (tmp_path / "c.safetensors").write_bytes(b"damaged")
+    with pytest.raises(BadInput, match="holds no correction"):
+        correction.load(tmp_path / "c.safetensors")
+
+
+def test_the_faces_that_networks_know_cannot_correct_them(tiny_runs, tiny_faces, tmp_path):
+    store = faces.load(tiny_faces)
+    with pytest.raises(BadInput, match="faces of other subjects"):
+        release.make([tiny_runs / "small" / "fold0"], store, {}, tmp_path, others=store)
 
 
 def test_weights_that_are_too_large_are_not_released(tiny_runs, tiny_faces, tmp_path, monkeypatch):

@@ -24,7 +24,11 @@ def shapes_to_submit(
     `runs` predict them now, and the layer is fitted again on the out-of-fold store. A sample without a single picture
     gets the mean shape, and is said. Raises BadInput if the second layers were fitted on another out-of-fold store.
     """
-    if choice not in stack.LAYERS or choice not in layers.names or not np.array_equal(layers.samples, store.samples):
+    if (
+        choice not in (*stack.LAYERS, "blend")
+        or choice not in layers.names
+        or not np.array_equal(layers.samples, store.samples)
+    ):
         raise BadInput("the second layers do not belong to this out-of-fold store: run 04_stack again.")
     if is_training_store(faces, store):
         rows = np.flatnonzero(~faces.has_truth)
@@ -33,7 +37,7 @@ def shapes_to_submit(
     else:
         rows = np.arange(len(faces.table))
         new_points = np.stack([predict_network(runs, name, faces) for name in store.networks])
-        points = stack.refit(stack.LAYERS[choice], store, new_points, seed)
+        points = stack.refit(stack.layer_called(choice), store, new_points, seed)
     unseen = ~faces.seen[rows].any(axis=1)
     for sample in faces.table["sample"].iloc[rows][unseen]:
         log.warning("%s has no usable picture: it gets the mean shape.", sample)

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import lightgbm
 import numpy as np
 from sklearn.decomposition import PCA
+from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import GroupKFold
 from tqdm import tqdm
@@ -30,6 +31,7 @@ from kpl.averages import (
 COMPONENTS = 24  # principal components that the trees see: errors of the whole face show there
 ALPHAS = np.logspace(0, 5, 11)  # ridge penalties tried, for features in units of the truth's spread
 DIRECTIONS = 300  # principal components that ridge sees: its penalty silences the rest
+KERNEL_GAMMA, KERNEL_PENALTY = 0.3, 0.05  # gamma in units of the faces' mean squared distance from their mean
 TREES = {
     "objective": "l2",
     "learning_rate": 0.05,
@@ -92,6 +94,22 @@ def ridge(points: np.ndarray, truth: np.ndarray, subjects: np.ndarray, new_point
     splits = list(GroupKFold(min(5, len(set(subjects)))).split(features, groups=subjects))
     model = RidgeCV(ALPHAS, scoring="neg_mean_squared_error", cv=splits).fit(features, residual)
     return _add(new_points, weights, model.predict(shorten.transform(raw(new_points))) * unit)
+
+
+def kernel(
+    points: np.ndarray, truth: np.ndarray, subjects: np.ndarray, new_points: np.ndarray, seed: int
+) -> np.ndarray:
+    """Kernel ridge (a Gaussian process' mean) on the whole face: faces that look alike to the networks err alike.
+
+    A narrow kernel with a small penalty: on its own it is no better than ridge, but it errs otherwise (kpl.stack.blended).
+    """
+    weights, unit = fit_weights(points, truth), _flat(truth).std(axis=0)
+    seen, new = (_flat(weighted_average(part, weights)) / unit for part in (points, new_points))
+    center = seen.mean(axis=0)
+    size = ((seen - center) ** 2).sum(axis=1).mean()
+    model = KernelRidge(alpha=KERNEL_PENALTY, kernel="rbf", gamma=KERNEL_GAMMA / max(size, 1e-12))
+    model.fit(seen - center, _flat(truth - weighted_average(points, weights)) / unit)
+    return _add(new_points, weights, model.predict(new - center) * unit)
 
 
 def gradient_boosting(

@@ -23,7 +23,7 @@ from kpl.errors import BadInput
 from kpl.files import read_npz, write_npz
 from kpl.neural_layer import neural
 from kpl.oof import OofStore
-from kpl.second_layers import gradient_boosting, greedy, mean, regional, ridge, weighted
+from kpl.second_layers import gradient_boosting, greedy, kernel, mean, regional, ridge, weighted
 
 SecondLayer = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int], np.ndarray]
 
@@ -34,8 +34,10 @@ LAYERS: dict[str, SecondLayer] = {
     "greedy": greedy,
     "ridge": ridge,
     "lightgbm": gradient_boosting,
+    "kernel": kernel,
     "neural": neural,
 }
+BLENDED = ("ridge", "lightgbm", "kernel")  # whose mean is one more layer, "blend"
 YARDSTICKS = ("mean", "ridge")  # what any other layer must surely beat to be chosen
 GROUPS = 5
 
@@ -66,6 +68,16 @@ class Choice:
 def load(file: str | Path) -> StackStore:
     """Read a saved store. Raises BadInput if it is missing or damaged."""
     return StackStore(**read_npz(file, tuple(field.name for field in fields(StackStore))))
+
+
+def blended(answers: dict[str, np.ndarray]) -> np.ndarray:
+    """The mean of what the layers of BLENDED answer: they err differently. answers: {layer: (N, 106, 3)}."""
+    return np.mean([answers[name] for name in BLENDED], axis=0)
+
+
+def layer_called(name: str) -> SecondLayer:
+    """The layer of LAYERS, or "blend". Raises KeyError for another name."""
+    return LAYERS[name] if name != "blend" else lambda *data: blended({part: LAYERS[part](*data) for part in BLENDED})
 
 
 def subject_groups(store: OofStore) -> np.ndarray:

@@ -78,6 +78,14 @@ def test_without_a_sure_gain_the_mean_is_chosen():
     assert choice.name == "mean" and "No second layer" in choice.reason
 
 
+def test_the_blend_is_the_mean_of_its_layers():
+    answers = {name: np.full((2, 106, 3), float(i)) for i, name in enumerate((*stack.BLENDED, "neural"))}
+    np.testing.assert_array_equal(stack.blended(answers), np.full((2, 106, 3), 1.0))
+    assert stack.layer_called("ridge") is ridge
+    with pytest.raises(KeyError):
+        stack.layer_called("best")
+
+
 def test_a_layer_that_beats_the_mean_but_not_ridge_is_not_chosen():
     rng = np.random.default_rng(0)
     mean_errors = rng.uniform(0.03, 0.05, 100)

@@ -60,8 +60,10 @@ def compared(store: oof.OofStore, layers: list[str], duel_file: Path) -> pd.Data
         started = perf_counter()
         answers[name] = stack.cross_fit(stack.LAYERS[name], store, seed=0)
         seconds[name] = perf_counter() - started
-        errors[name] = score.nme(answers[name], store.truth)
-    of_layers = {name: errors[name] for name in layers}
+    if set(stack.BLENDED) <= set(layers):
+        answers["blend"], seconds["blend"] = stack.blended(answers), sum(seconds[name] for name in stack.BLENDED)
+    layers = list(answers)
+    of_layers = {name: score.nme(points, store.truth) for name, points in answers.items()}
     choice = stack.choose(of_layers, store.subjects)
     print(choice.reason)
     nested = stack.nested_choice(of_layers, stack.subject_groups(store), store.subjects)

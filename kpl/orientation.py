@@ -20,7 +20,7 @@ from kpl.landmarks import EYE_CENTERS, INNER, index, mirror_points
 SIDES = ("auto", "as they are", "mirrored", "swapped")
 TURNS = (0, 90, 180, 270)
 ENOUGH = 30  # pictures with a face that decide; at most three times as many are opened
-ONE_SIDED = 90  # frontal pictures that tell mirrored pictures from swapped views
+ONE_SIDED = 200  # frontal pictures that tell mirrored pictures from swapped views
 SIGMAS = 3.0  # how sure they must be together: their signs, weighted by how one-sided they are
 TURNED_HEAD = 0.25  # the noses' offset between views 0 and 2, in eye distances, from which heads look aside
 

@@ -14,9 +14,9 @@ from kpl.errors import BadInput
 from kpl.landmarks import GROUPS, MEAN_SHAPE, mirror_points
 
 
-def copy(root: Path, to: Path, change, exchange: bool = False) -> Path:
-    """A data set's first three subjects, pictures changed, or with views 0 and 2 exchanged, and its truth."""
-    for picture in (picture for subject in range(1, 4) for picture in root.glob(f"{subject:05}/**/t.jpg")):
+def copy(root: Path, to: Path, change, exchange: bool = False, subjects: int = 3) -> Path:
+    """A data set's first subjects, pictures changed, or with views 0 and 2 exchanged, and its truth."""
+    for picture in (picture for subject in range(1, subjects + 1) for picture in root.glob(f"{subject:05}/**/t.jpg")):
         *above, view, name = picture.relative_to(root).parts
         target = to.joinpath(*above, str(2 - int(view)) if exchange else view, name)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -95,12 +95,12 @@ def test_a_mouth_pulled_aside_tells_a_picture_from_its_mirror_image(towards):
 @pytest.mark.slow
 def test_truth_with_one_sided_expressions_tells_mirrored_from_swapped(tmp_path):
     root = tmp_path / "captures"
-    command = [sys.executable, "-m", "kpl.studio", "--out", str(root), "--train-subjects", "3", "--test-subjects", "0"]
+    command = [sys.executable, "-m", "kpl.studio", "--out", str(root), "--train-subjects", "9", "--test-subjects", "0"]
     command += ["--expressions", "25", "--scale", "0.25", "--seed", "3", "--jobs", "2"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    mirrored = found(copy(root, tmp_path / "mirrored", lambda picture: picture[::-1]))
+    mirrored = found(copy(root, tmp_path / "mirrored", lambda picture: picture[::-1], subjects=9))
     assert mirrored.turn == Turn(1, mirrored=True) and not mirrored.swapped, mirrored.said
-    swapped = found(copy(root, tmp_path / "swapped", lambda picture: picture, exchange=True))
+    swapped = found(copy(root, tmp_path / "swapped", lambda picture: picture, exchange=True, subjects=9))
     assert swapped.turn == Turn(1) and swapped.swapped and "the side that their truth says" in swapped.said, (
         swapped.said
     )

@@ -15,6 +15,7 @@ from torch import Tensor
 from kpl.errors import BadInput
 from kpl.files import atomic
 from kpl.landmarks import COUNT
+from kpl.networks import views_present
 from kpl.second_layers import ridge
 
 Correction = tuple[Tensor, Tensor]  # weight (318, 318), bias (318,): what is added is landmarks @ weight + bias
@@ -35,7 +36,7 @@ def apply(correction: Correction, landmarks: Tensor, views: Tensor) -> Tensor:
     """Landmarks (B, 106, 3) corrected where none of the sample's views (B, 3, S, S, 3) is missing: it was fitted on such."""
     weight, bias = correction
     flat = landmarks.flatten(1)
-    whole = (views.flatten(2).amax(dim=2) > 0).all(dim=1)
+    whole = views_present(views).all(dim=1)
     return (flat + torch.where(whole[:, None], flat @ weight + bias, 0.0)).view_as(landmarks)
 
 

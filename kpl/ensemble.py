@@ -19,7 +19,7 @@ from kpl.correction import Correction
 from kpl.errors import BadInput
 from kpl.files import read_json
 from kpl.inference import mirror_shape, mirror_views
-from kpl.networks import FaceNetwork, spatial_softmax
+from kpl.networks import FaceNetwork, spatial_softmax, views_present
 
 RELEASED = Path(__file__).with_name("released")
 
@@ -44,14 +44,18 @@ def load(weights: str | Path = "released") -> Ensemble:
 
 def released_file() -> Path:
     """The first network's weights of those that come with the package: to start a training from."""
-    return RELEASED / load().card["networks"][0]["file"]
+    return RELEASED / _card(RELEASED)["networks"][0]["file"]
 
 
 @cache
 def _load(folder: Path) -> Ensemble:
+    return assemble(folder, _card(folder))
+
+
+def _card(folder: Path) -> dict[str, Any]:
     if not (folder / "card.json").is_file():
         raise BadInput(f"{folder} holds no released weights (card.json): make them with python -m kpl.release.")
-    return assemble(folder, read_json(folder / "card.json"))
+    return read_json(folder / "card.json")
 
 
 def assemble(folder: Path, card: dict[str, Any]) -> Ensemble:
@@ -86,7 +90,7 @@ def answer(ensemble: Ensemble, crops: np.ndarray) -> tuple[np.ndarray, np.ndarra
         landmarks = correction.apply(ensemble.correction, landmarks, views)
     spread = _spread(torch.stack(members), own, ensemble.card)
     points2d = torch.stack(places).mean(dim=0) if places else torch.full((len(crops), 3, landmarks.shape[1], 2), np.nan)
-    missing = ~crops.reshape(len(crops), 3, -1).any(axis=2)
+    missing = ~views_present(torch.from_numpy(crops)).numpy()
     return _array(landmarks), _array(spread), np.where(missing[:, :, None, None], np.nan, _array(points2d))
 
 

@@ -19,7 +19,8 @@ def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it is flushed to disk and renamed to `path`.
 
     The temporary name keeps the suffix (libraries choose their format by it) and carries the process id and some
-    random letters, so that two processes that write the same file, on two machines perhaps, do not mix their bytes. Parent folders are made.
+    random letters, so that two processes that write the same file, on two machines perhaps, do not mix
+    their bytes. Parent folders are made.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -24,11 +24,7 @@ def shapes_to_submit(
     `runs` predict them now, and the layer is fitted again on the out-of-fold store. A sample without a single picture
     gets the mean shape, and is said. Raises BadInput if the second layers were fitted on another out-of-fold store.
     """
-    if (
-        choice not in (*stack.LAYERS, "blend")
-        or choice not in layers.names
-        or not np.array_equal(layers.samples, store.samples)
-    ):
+    if choice not in stack.NAMES or choice not in layers.names or not np.array_equal(layers.samples, store.samples):
         raise BadInput("the second layers do not belong to this out-of-fold store: run 04_stack again.")
     if is_training_store(faces, store):
         rows = np.flatnonzero(~faces.has_truth)

@@ -41,6 +41,7 @@ GROUPS: dict[str, np.ndarray] = {
 
 # The index sets of the official score.
 EYE_CENTERS = (index("left_eye_center"), index("right_eye_center"))
+EYE_DISTANCE = float(np.linalg.norm(MEAN_SHAPE[EYE_CENTERS[0]] - MEAN_SHAPE[EYE_CENTERS[1]]))  # of the mean shape
 ALIGN = _named(
     "left_eye_outer_corner",
     "left_eye_inner_corner",

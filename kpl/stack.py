@@ -38,6 +38,7 @@ LAYERS: dict[str, SecondLayer] = {
     "neural": neural,
 }
 BLENDED = ("ridge", "lightgbm", "kernel")  # whose mean is one more layer, "blend"
+NAMES = (*LAYERS, "blend")
 YARDSTICKS = ("mean", "ridge")  # what any other layer must surely beat to be chosen
 GROUPS = 5
 
@@ -76,7 +77,7 @@ def blended(answers: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def layer_called(name: str) -> SecondLayer:
-    """The layer of LAYERS, or "blend". Raises KeyError for another name."""
+    """One of NAMES. Raises KeyError for another name."""
     return LAYERS[name] if name != "blend" else lambda *data: blended({part: LAYERS[part](*data) for part in BLENDED})
 
 

@@ -85,10 +85,8 @@ def cost(
     from kpl.backbones import operations  # here: it takes torch, and --help must not
 
     seen = epochs * samples * (folds - 1)  # each fold learns from the others
-    total = sum(
-        3 * 3 * operations(one["backbone"], one["image_size"]) * seen for _, one in planned
-    )  # views; backward is 2
-
+    forward = sum(operations(one["backbone"], one["image_size"]) for _, one in planned)
+    total = 3 * 3 * forward * seen  # three views; the way back costs twice the way forward
     device, count = ("GPU", gpus) if gpus else ("core", cores)
     hours = total / (count * SPEED[device]) / 3600
     return (

@@ -76,7 +76,7 @@ class FaceNetwork(nn.Module):
 
     def forward(self, views: Tensor) -> Answer:
         """views: (B, 3, S, S, 3) uint8, RGB, upright."""
-        present = views.flatten(2).amax(dim=2) > 0  # (B, 3)
+        present = views_present(views)
         if self.training and self.view_dropout > 0:
             present = without_some(present, self.view_dropout)
         pixels = views.permute(0, 1, 4, 2, 3).float() / 255  # (B, 3, RGB, S, S)
@@ -86,6 +86,11 @@ class FaceNetwork(nn.Module):
             residual = residual + self.lift(features.points, present)
         spread = mean_answer(self.spread(features), present).float() + self.shape_scale.mean(dim=1).log()
         return Answer(self.shape_mean + self.shape_scale * residual, features.maps, spread)
+
+
+def views_present(views: Tensor) -> Tensor:
+    """(B, 3) bool: which of the views (B, 3, S, S, 3) are not black all over, that is, not missing."""
+    return views.flatten(2).amax(dim=2) > 0
 
 
 def without_some(present: Tensor, chance: float) -> Tensor:

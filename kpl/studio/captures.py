@@ -135,7 +135,7 @@ def repair(root: Path, damaged: manifest.Damage, jobs: int, cache: Path, device:
     the whole set is damaged, all that it is made from. Raises BadInput for another kind of device."""
     settings = settings_in(root)
     _compare(root, _made_with(root), described(settings, device))
-    bad = {name for name in damaged.missing + damaged.broken}
+    bad = {*damaged.missing, *damaged.broken}
     subjects = {int(name.split("/")[0]) for name in bad if name.split("/")[0].isdigit()}
     if settings.crop_size or any(not name.split("/")[0].isdigit() for name in bad):
         subjects = set(settings.numbers)

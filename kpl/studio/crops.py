@@ -65,7 +65,7 @@ def decode(picture: np.ndarray) -> np.ndarray:
 def write_store(root: Path, settings: Settings) -> None:
     """Write the face store of all records, as kpl.faces.load reads it; of test subjects without truth."""
     known = settings.subjects["train"] + settings.subjects["val"]
-    samples, truth, points, squares = [], [], [], []
+    samples, truth, points, squares, transforms = [], [], [], [], []
     digest = []
     header = {
         "descr": "|u1",
@@ -82,19 +82,23 @@ def write_store(root: Path, settings: Settings) -> None:
                     samples.append((f"{number:05d}/{name}", f"{number:05d}", name, split))
                     truth.append(record["points"][i] if number in known else np.full((COUNT, 3), np.nan))
                     squares.append(record["squares"][i])
-                    matrices = [to_crop_units(Square(*square)) for square in record["squares"][i].tolist()]
+                    transforms.append([to_crop_units(Square(*square)) for square in squares[-1].tolist()])
                     flat = record["points2d"][i] if number in known else np.full((3, COUNT, 2), np.nan)
-                    points.append([crop.moved(matrix, view) for matrix, view in zip(matrices, flat, strict=True)])
+                    points.append([crop.moved(matrix, view) for matrix, view in zip(transforms[-1], flat, strict=True)])
                     file.writelines(decode(picture) for picture in records.pictures(record, i))
-    _write_tables(root, settings, samples, np.array(truth), np.array(points, np.float32), np.array(squares), digest)
+    targets = {
+        "points3d": np.array(truth),
+        "points2d": np.array(points, np.float32),
+        "transforms": np.array(transforms),
+    }
+    _write_tables(root, settings, samples, targets, np.array(squares), digest)
 
 
 def _write_tables(
     root: Path,
     settings: Settings,
     samples: list[tuple],
-    truth: np.ndarray,
-    points: np.ndarray,
+    targets: dict[str, np.ndarray],
     squares: np.ndarray,
     digest: list,
 ) -> None:
@@ -105,30 +109,22 @@ def _write_tables(
         table = table.assign(**{f"{name}{view}": value for name, value in zip(COLUMNS, values, strict=True)})
     with atomic(root / "faces.csv") as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")
-    matrices = np.array([[to_crop_units(Square(*square)) for square in row] for row in squares.tolist()])
-    write_npz(
-        root / "targets.npz",
-        samples=table["sample"].to_numpy(str),
-        points3d=truth,
-        points2d=points,
-        transforms=matrices,
-    )
+    write_npz(root / "targets.npz", samples=table["sample"].to_numpy(str), **targets)
     counts = {
         "samples": len(table),
         "subjects": len(settings.numbers),
-        "with_truth": int(np.isfinite(truth).all((1, 2)).sum()),
+        "with_truth": int(np.isfinite(targets["points3d"]).all((1, 2)).sum()),
         "excluded_samples": 0,
         "ok": [len(table)] * 3,
         "fallback": [0] * 3,
         "excluded": [0] * 3,
     }
-    parts = (root / "faces.csv").read_bytes(), digest, truth.tobytes(), points.tobytes()
+    parts = (root / "faces.csv").read_bytes(), digest, targets["points3d"].tobytes(), targets["points2d"].tobytes()
     write_json(
         root / "done.json",
         {
-            "recipe": asdict(
-                get("centerface256", settings.crop_size)
-            ),  # as other pictures are to be cut for its networks
+            # As other pictures are to be cut for its networks.
+            "recipe": asdict(get("centerface256", settings.crop_size)),
             "orientation": _SAID,
             "turn": {"quarters": 1, "mirrored": False, "swapped": False},
             "counts": counts,

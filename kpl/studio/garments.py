@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kpl.studio.geometry import smoothstep
+from kpl.studio.geometry import smoothstep, unit
 from kpl.studio.nearest import Solid
 from kpl.studio.parts import Part
 from kpl.studio.people import Subject
@@ -100,7 +100,7 @@ def _lowered_hood(size: float, neck: Solid, eyes: np.ndarray) -> Worn:
     gap = 0.12 + (0.16 + 0.14 * size) * behind
     path = _ring(neck, eyes, base + 0.02, angles, 0.26, 0.0)
     outward = (path - eyes - [0, 0, 0.25]) * [1, 0, 1]
-    path = path + outward / np.linalg.norm(outward, axis=1, keepdims=True) * gap[:, None]
+    path = path + unit(outward) * gap[:, None]
     path[:, 1] += 0.10 * behind
     thick = 0.10 + (0.10 + 0.12 * size) * behind
     strings = []

@@ -18,6 +18,11 @@ def vertex_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     return (sums / np.maximum(lengths, 1e-12)).astype(np.float32)
 
 
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Vectors (..., 3) of length one; those of no length stay as they are."""
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-6)
+
+
 def rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
     """Rotation (3, 3) in degrees: yaw about y (turns z to x), pitch about x (turns y to z), roll about z;
     roll first."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from kpl.studio.anatomy import Anatomy
-from kpl.studio.geometry import smoothstep
+from kpl.studio.geometry import smoothstep, unit
 from kpl.studio.nearest import Solid
 from kpl.studio.parts import Part
 from kpl.studio.people import Subject
@@ -160,10 +160,6 @@ def _flow(style: Style, p: np.ndarray, root: np.ndarray) -> np.ndarray:
     return away + np.stack([0 * sides, -0.3 * sides, -1.1 * sides * np.maximum(away[:, 2], 0)], axis=1)
 
 
-def _unit(v: np.ndarray) -> np.ndarray:
-    return v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-6)
-
-
 def _paths(
     rng: np.random.Generator,
     style: Style,
@@ -181,14 +177,14 @@ def _paths(
     ends = style.fringe + rng.normal(0, 0.05, len(roots))
     for k in range(_STEPS):
         along = (k + 1) / _STEPS
-        flow = _unit(_flow(style, path[-1] - eyes, local))
-        flow = _unit(flow - normal * (flow * normal).sum(axis=1, keepdims=True)) + wander
+        flow = unit(_flow(style, path[-1] - eyes, local))
+        flow = unit(flow - normal * (flow * normal).sum(axis=1, keepdims=True)) + wander
         if k < 2 and style.flow == "part":  # parted hair rises from the forehead before it falls
             flow = flow + smoothstep(0.6, 1.0, local[:, 2:]) * rises * np.array([0, 0.9, -0.4])
         if k == 0:
             flow = flow + 0.5 * normal * min(1.0, style.lift * 4)
         hang = style.weight * 2 * along
-        ahead = _unit(flow * max(0.0, 1 - hang * 0.5) + np.array([0, -hang, 0]))
+        ahead = unit(flow * max(0.0, 1 - hang * 0.5) + np.array([0, -hang, 0]))
         point = path[-1] + ahead * (lengths / _STEPS)[:, None]
         foot, normal, distance = solid.nearest(point)
         clearance = lift * np.clip(along * 3, 0.2, 1)
@@ -237,15 +233,15 @@ def _ribbons(rng: np.random.Generator, path: np.ndarray, style: Style, solid: So
     count, steps = path.shape[:2]
     long_enough = np.linalg.norm(path[:, -1] - path[:, 0], axis=1) > 0.05
     path, count = path[long_enough], int(long_enough.sum())
-    ahead = _unit(np.gradient(path, axis=1))
+    ahead = unit(np.gradient(path, axis=1))
     _, normal, _ = solid.nearest(path.reshape(-1, 3))
     normal = normal.reshape(path.shape)
-    side = _unit(np.cross(ahead, normal) + normal * rng.normal(0, 0.25, (count, 1, 1)))
+    side = unit(np.cross(ahead, normal) + normal * rng.normal(0, 0.25, (count, 1, 1)))
     along = np.linspace(0, 1, steps)
     half = style.width * rng.uniform(0.7, 1.3, (count, 1)) * np.interp(along, [0, 0.3, 0.7, 1], [0.4, 1, 1, 0.55])
     edges = np.array([-1.0, 1.0])
     points = path[:, :, None] + side[:, :, None] * half[:, :, None, None] * edges[:, None]
-    rounded = _unit(normal[:, :, None] + side[:, :, None] * edges[:, None] * 0.8)
+    rounded = unit(normal[:, :, None] + side[:, :, None] * edges[:, None] * 0.8)
     numbers = np.arange(count)[:, None, None]
     pattern = np.stack(
         np.broadcast_arrays(numbers + 0.25 + 0.25 * edges, along[None, :, None]), axis=-1

@@ -17,7 +17,6 @@ from kpl.studio.worn import Worn
 # The canonical frame of the competition, read off its mean shape.
 _EYES = landmarks.MEAN_SHAPE[list(landmarks.EYE_CENTERS)]
 _EYE_MIDPOINT = _EYES.mean(axis=0)
-_EYE_DISTANCE = float(np.linalg.norm(_EYES[0] - _EYES[1]))
 # How MakeHuman's head at rest is turned against the competition's mean shape: found by fitting; what
 # is left of it, about a degree, the population's warp takes up (see kpl.studio.population).
 _TILT_DEGREES = 5.2
@@ -121,7 +120,7 @@ def canonical_transform(points: np.ndarray) -> tuple[float, np.ndarray, np.ndarr
     tilt = np.deg2rad(_TILT_DEGREES)
     rotation = np.array([[1, 0, 0], [0, np.cos(tilt), np.sin(tilt)], [0, -np.sin(tilt), np.cos(tilt)]])
     eyes = points[list(landmarks.EYE_CENTERS)]
-    scale = _EYE_DISTANCE / float(np.linalg.norm(eyes[0] - eyes[1]))
+    scale = landmarks.EYE_DISTANCE / float(np.linalg.norm(eyes[0] - eyes[1]))
     return scale, rotation, _EYE_MIDPOINT - scale * rotation @ eyes.mean(axis=0)
 
 

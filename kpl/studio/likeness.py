@@ -48,7 +48,7 @@ def measure(root: Path, most_pictures: int) -> tuple[pd.DataFrame, dict]:
     if truth:
         shapes = np.array([truth[name] for name in sorted(truth)])
         rows += shape_rows(shapes) + frame_rows(shapes)
-        drawn["mean"], drawn["spread"] = shapes.mean(axis=0), _spreads(procrustes(shapes))
+        drawn |= {"mean": shapes.mean(axis=0), "spread": _spreads(procrustes(shapes)), "usual_spread": SPREADS}
     if most_pictures:
         scores = detection_scores(samples.iloc[:: max(1, -(-len(samples) // most_pictures))])
         rows += detection_rows(scores)
@@ -101,8 +101,7 @@ def frame_rows(shapes: np.ndarray) -> list[tuple[str, str, str]]:
         mean, spread = shapes[:, eye].mean(axis=0), shapes[:, eye].std(axis=0).max()
         rows.append((f"{side} eye centre", "({:.3f}, {:.3f}, {:.3f})".format(*mean), "({}, {}, {})".format(*wanted)))
         rows.append(("  its largest spread", f"{spread:.4f}", f"under {EYES_SPREAD}"))
-    distance = np.linalg.norm(landmarks.MEAN_SHAPE[EYE_CENTERS[0]] - landmarks.MEAN_SHAPE[EYE_CENTERS[1]])
-    spread = (shapes.std(axis=0) / distance).mean(axis=0)
+    spread = (shapes.std(axis=0) / landmarks.EYE_DISTANCE).mean(axis=0)
     rows.append(("spread of x, y, z", "{:.3f}, {:.3f}, {:.3f}".format(*spread), "at least 0.01, 0.03, 0.03"))
     return rows
 

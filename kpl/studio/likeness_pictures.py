@@ -8,17 +8,17 @@ from matplotlib.figure import Figure
 
 from kpl import landmarks, score
 from kpl.files import atomic
-from kpl.studio import likeness
 
 _OURS, _THEIRS = "tab:blue", "tab:orange"
 
 
 def save(folder: Path, drawn: dict) -> None:
-    """Save what there is to draw: `drawn` may hold mean (106, 3), spread by region, scores (N, 3) and ages (M,)."""
+    """Save what there is to draw: `drawn` may hold mean (106, 3), spread and usual_spread by
+    region, scores (N, 3) and ages (M,)."""
     figures = {}
     if "mean" in drawn:
         figures["mean_shape"] = mean_shapes(drawn["mean"])
-        figures["spread"] = spreads(drawn["spread"])
+        figures["spread"] = spreads(drawn["spread"], drawn["usual_spread"])
     if "scores" in drawn:
         labels = [f"view {view}" for view in range(3)]
         figures["detection"] = _histogram(drawn["scores"], labels, "CenterFace's score (0: not found)")
@@ -46,11 +46,11 @@ def mean_shapes(mean: np.ndarray) -> Figure:
     return figure
 
 
-def spreads(values: dict[str, float]) -> Figure:
-    """Spread by region beside the reference, with the band of 25 %."""
+def spreads(values: dict[str, float], usual: dict[str, float]) -> Figure:
+    """Spread by region beside the usual one, with the band of 25 %."""
     figure, axis = plt.subplots(figsize=(6, 3.4), layout="constrained")
     place = np.arange(len(values))
-    reference = np.array([likeness.SPREADS[name] for name in values])
+    reference = np.array([usual[name] for name in values])
     axis.bar(place - 0.2, list(values.values()), 0.4, color=_OURS, label="this set")
     axis.bar(place + 0.2, reference, 0.4, yerr=0.25 * reference, color=_THEIRS, label="reference +- 25 %")
     axis.set_xticks(place, list(values))

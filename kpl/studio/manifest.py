@@ -20,7 +20,6 @@ from kpl.studio.settings import Settings
 NAME = "manifest.csv"
 _APART = (NAME, "studio.json")  # the manifest's hash stands in studio.json, which marks a finished set
 _NAMED = 3  # so many files of a kind are named
-_PIECE = 1 << 22
 
 
 @dataclass
@@ -105,11 +104,8 @@ def _files(root: Path) -> list[str]:
 
 
 def _sha256(file: Path) -> str:
-    digest = hashlib.sha256()
     with open(file, "rb") as stream:
-        while piece := stream.read(_PIECE):
-            digest.update(piece)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _some(names: list[str]) -> str:

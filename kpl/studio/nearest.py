@@ -3,7 +3,7 @@
 import numpy as np
 import warp as wp
 
-from kpl.studio.geometry import vertex_normals
+from kpl.studio.geometry import unit, vertex_normals
 from kpl.studio.rays import array, build_mesh
 
 
@@ -41,8 +41,7 @@ class Solid:
         )
         corners, shares = self.triangles[triangle.numpy()], weights.numpy()[..., None]
         foot = (self.vertices[corners] * shares).sum(axis=1)
-        normal = (self._normals[corners] * shares).sum(axis=1)
-        normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-6)
+        normal = unit((self._normals[corners] * shares).sum(axis=1))
         offset = points - foot
         sign = np.where((offset * normal).sum(axis=1) < 0, -1.0, 1.0)
         return foot, normal, sign * np.linalg.norm(offset, axis=1)

@@ -15,12 +15,6 @@ _REACH = 0.35  # eye distances along an outline after which neighbours agree by 
 _SHARED = 0.9  # of the variance; the rest is each landmark's own
 
 
-def eye_distance() -> float:
-    """Of the canonical frame."""
-    eyes = landmarks.MEAN_SHAPE[list(landmarks.EYE_CENTERS)]
-    return float(np.linalg.norm(eyes[0] - eyes[1]))
-
-
 def factors() -> np.ndarray:
     """(106,) each landmark's share of sigma."""
     result = np.zeros(landmarks.COUNT)
@@ -37,7 +31,7 @@ def correlation() -> np.ndarray:
         own = np.array([i for i in dict.fromkeys(outline.tolist()) if free[i]])  # a mark of two outlines: the first's
         free[own] = False
         apart = np.linalg.norm(landmarks.MEAN_SHAPE[own, None] - landmarks.MEAN_SHAPE[None, own], axis=2)
-        result[np.ix_(own, own)] = _SHARED * np.exp(-0.5 * (apart / (_REACH * eye_distance())) ** 2)
+        result[np.ix_(own, own)] = _SHARED * np.exp(-0.5 * (apart / (_REACH * landmarks.EYE_DISTANCE)) ** 2)
     np.fill_diagonal(result, 1)
     return result
 
@@ -46,7 +40,7 @@ def jitter(points: np.ndarray, sigma: float, rng: np.random.Generator) -> np.nda
     """Points (106, 3), canonical, as a scan would have them: `sigma` is each coordinate's spread at the eyes, in eye
     distances."""
     errors = np.linalg.cholesky(correlation()) @ rng.standard_normal((landmarks.COUNT, 3))
-    return points + errors * (factors() * sigma * eye_distance())[:, None]
+    return points + errors * (factors() * sigma * landmarks.EYE_DISTANCE)[:, None]
 
 
 def project(points: np.ndarray, intrinsics: np.ndarray, extrinsics: np.ndarray) -> np.ndarray:

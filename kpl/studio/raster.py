@@ -27,9 +27,31 @@ def line_of_sight(lens: Lens, x: float, y: float) -> wp.vec3:
 
 
 @wp.func
+def corners_of(surface: Surface, seen: wp.array(dtype=wp.vec3), face: int):
+    """Where a triangle's three corners are seen, as `project_vertices` has it."""
+    a = seen[surface.triangles[face * 3]]
+    b = seen[surface.triangles[face * 3 + 1]]
+    c = seen[surface.triangles[face * 3 + 2]]
+    return a, b, c
+
+
+@wp.func
+def twice_area(a: wp.vec3, b: wp.vec3, c: wp.vec3) -> float:
+    """Of a triangle in the picture, with its sign: y runs down, so that fronts turn the other way."""
+    return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
+
+
+@wp.func
+def on_triangle(a: wp.vec3, b: wp.vec3, c: wp.vec3, w: wp.vec3) -> wp.vec3:
+    """Barycentric u, v on the triangle itself, and the nearness, at weights `w` in the picture."""
+    nearness = w[0] * a[2] + w[1] * b[2] + w[2] * c[2]
+    return wp.vec3(w[0] * a[2] / nearness, w[1] * b[2] / nearness, nearness)
+
+
+@wp.func
 def weights_at(a: wp.vec3, b: wp.vec3, c: wp.vec3, x: float, y: float) -> wp.vec3:
     """Barycentric weights, in the picture, of (x, y) in a triangle; not a number where it has no area."""
-    area = (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
+    area = twice_area(a, b, c)
     u = ((b[0] - x) * (c[1] - y) - (b[1] - y) * (c[0] - x)) / area
     v = ((c[0] - x) * (a[1] - y) - (c[1] - y) * (a[0] - x)) / area
     return wp.vec3(u, v, 1.0 - u - v)
@@ -80,20 +102,17 @@ def entry_at(
     w = weights_at(a, b, c, x, y)
     if not is_inside(w):
         return least
-    nearness = w[0] * a[2] + w[1] * b[2] + w[2] * c[2]
-    entry = (wp.uint64(wp.cast(nearness, wp.uint32)) << wp.uint64(32)) | wp.uint64(face)
+    at = on_triangle(a, b, c, w)
+    entry = (wp.uint64(wp.cast(at[2], wp.uint32)) << wp.uint64(32)) | wp.uint64(face)
     if entry <= least:
         return least
     part = surface.part[face]
-    u = w[0] * a[2] / nearness
-    v = w[1] * b[2] / nearness
     if part == LOCK:
-        if is_between_strands(surface, look, face, u, v):
+        if is_between_strands(surface, look, face, at[0], at[1]):
             return least
     elif part != SKIN and part != BODY:
-        hit = interpolate(surface, face, u, v, lens.eye + line_of_sight(lens, x, y) / nearness)
-        area = (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
-        if is_cut_away(hit, look, area > 0.0):  # y runs down: fronts turn the other way
+        hit = interpolate(surface, face, at[0], at[1], lens.eye + line_of_sight(lens, x, y) / at[2])
+        if is_cut_away(hit, look, twice_area(a, b, c) > 0.0):
             return least
     return entry
 
@@ -108,11 +127,8 @@ def draw_triangles(
 ):
     """Enter each triangle where it is nearest."""
     face = wp.tid()
-    a = seen[surface.triangles[face * 3]]
-    b = seen[surface.triangles[face * 3 + 1]]
-    c = seen[surface.triangles[face * 3 + 2]]
-    area = (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
-    if wp.abs(area) < _SMALLEST or wp.min(a[2], wp.min(b[2], c[2])) <= 0.0:
+    a, b, c = corners_of(surface, seen, face)
+    if wp.abs(twice_area(a, b, c)) < _SMALLEST or wp.min(a[2], wp.min(b[2], c[2])) <= 0.0:
         return
     if surface.part[face] == LENS:
         return  # seen through

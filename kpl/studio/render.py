@@ -14,11 +14,13 @@ from kpl.studio.materials import material_of
 from kpl.studio.parts import Part
 from kpl.studio.raster import (
     Lens,
+    corners_of,
     covered,
     draw_triangles,
     entry_at,
     is_inside,
     line_of_sight,
+    on_triangle,
     project_vertices,
     weights_at,
 )
@@ -96,13 +98,10 @@ def light_of_entry(
 ) -> wp.vec3:
     """Light at (x, y) of the upright picture from the triangle of a depth buffer's entry."""
     face = int(entry & wp.uint64(0xFFFFFFFF))
-    a = seen[surface.triangles[face * 3]]
-    b = seen[surface.triangles[face * 3 + 1]]
-    c = seen[surface.triangles[face * 3 + 2]]
-    w = weights_at(a, b, c, x, y)
-    nearness = w[0] * a[2] + w[1] * b[2] + w[2] * c[2]
+    a, b, c = corners_of(surface, seen, face)
+    at = on_triangle(a, b, c, weights_at(a, b, c, x, y))
     sight = line_of_sight(lens, x, y)
-    hit = interpolate(surface, face, w[0] * a[2] / nearness, w[1] * b[2] / nearness, lens.eye + sight / nearness)
+    hit = interpolate(surface, face, at[0], at[1], lens.eye + sight / at[2])
     return light_of(surface, look, lights, atlas, hit, wp.normalize(sight))
 
 
@@ -146,20 +145,18 @@ def shade_lenses(
     face = first + wp.tid()
     if surface.part[face] != LENS:
         return
-    a = seen[surface.triangles[face * 3]]
-    b = seen[surface.triangles[face * 3 + 1]]
-    c = seen[surface.triangles[face * 3 + 2]]
+    a, b, c = corners_of(surface, seen, face)
     box = covered(a, b, c, shown.shape[1], shown.shape[0])
     for row in range(box[1], box[3] + 1):
         for column in range(box[0], box[2] + 1):
             x = float(column) + 0.5
             y = float(row) + 0.5
             w = weights_at(a, b, c, x, y)
-            nearness = w[0] * a[2] + w[1] * b[2] + w[2] * c[2]
-            entry = wp.uint64(wp.cast(nearness, wp.uint32)) << wp.uint64(32)
+            at = on_triangle(a, b, c, w)
+            entry = wp.uint64(wp.cast(at[2], wp.uint32)) << wp.uint64(32)
             if is_inside(w) and entry > shown[row, column]:
                 sight = line_of_sight(lens, x, y)
-                hit = interpolate(surface, face, w[0] * a[2] / nearness, w[1] * b[2] / nearness, lens.eye)
+                hit = interpolate(surface, face, at[0], at[1], lens.eye)
                 glint = lens_glint(hit, lights, wp.normalize(sight))
                 picture[row, column] = picture[row, column] * (1.0 - look.lens_tint) + glint
 
@@ -222,9 +219,7 @@ def nearest_around(
         entry = shown[r, c]
         if entry != wp.uint64(0):
             face = int(entry & wp.uint64(0xFFFFFFFF))
-            first = seen[surface.triangles[face * 3]]
-            second = seen[surface.triangles[face * 3 + 1]]
-            third = seen[surface.triangles[face * 3 + 2]]
+            first, second, third = corners_of(surface, seen, face)
             nearest = entry_at(surface, look, lens, face, first, second, third, x, y, nearest)
     return nearest
 
@@ -245,7 +240,8 @@ def refine_edges(
     background: wp.array2d(dtype=wp.vec3),
     refined: wp.array2d(dtype=wp.vec3),
 ):
-    """Four points more where one is not enough, of the triangles seen nearby or, where none is there, by a ray; at strands of hair a little of the neighbours is."""
+    """Four points more where one is not enough, of the triangles seen nearby or, where none is there, by a
+    ray; at strands of hair a little of the neighbours is enough."""
     row, column = wp.tid()
     row += top
     column += left

@@ -10,6 +10,7 @@ from functools import cache
 import cv2
 import numpy as np
 import warp as wp
+from scipy.ndimage import convolve
 
 from kpl.studio.camera import Camera, Window
 from kpl.studio.people import Subject
@@ -120,14 +121,9 @@ def grain(device: str = "cpu") -> wp.array:
     red[::2, ::2], blue[1::2, 1::2] = raw[::2, ::2], raw[1::2, 1::2]
     around = np.outer([1, 2, 1], [1, 2, 1]) / 4
     cross = np.array([[0, 1, 0], [1, 4, 1], [0, 1, 0]]) / 4
-    channels = [_convolved(red, around), _convolved(raw - red - blue, cross), _convolved(blue, around)]
+    laid = ((red, around), (raw - red - blue, cross), (blue, around))
+    channels = [convolve(picture.astype(float), weights, mode="wrap") for picture, weights in laid]
     return array(np.stack([channel / channel.std() for channel in channels], axis=-1), wp.vec3, device)
-
-
-def _convolved(picture: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """A picture that goes on at its other side, convolved with (3, 3) weights."""
-    shifts = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
-    return sum(np.roll(picture, shift, (0, 1)) * kernel[shift[0] + 1, shift[1] + 1] for shift in shifts)
 
 
 def tone_curve(contrast: float) -> np.ndarray:

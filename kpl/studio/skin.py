@@ -21,7 +21,8 @@ _SKIN_TONES = np.array([[118, 78, 58], [212, 168, 140], [226, 178, 156]], float)
 
 @dataclass(frozen=True)
 class Paint:
-    """atlas (H, A, 3) float32; sheen (H, A) float32: gloss against the rest of the face's, 1 on average; skin and hair: the plain colours (3,) of what lies outside the atlas."""
+    """atlas (H, A, 3) float32; sheen (H, A) float32: gloss against the rest of the face's, 1 on average; skin and hair:
+    the plain colours (3,) of what lies outside the atlas."""
 
     atlas: np.ndarray
     sheen: np.ndarray

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kpl.studio.geometry import vertex_normals
+from kpl.studio.geometry import unit, vertex_normals
 from kpl.studio.parts import Part
 
 
@@ -54,10 +54,9 @@ def tube(path: np.ndarray, radii: np.ndarray | float, part: Part, eyes: np.ndarr
     ahead = np.roll(path, -1, axis=0) - np.roll(path, 1, axis=0)
     if not closed:
         ahead[0], ahead[-1] = path[1] - path[0], path[-1] - path[-2]
-    ahead /= np.linalg.norm(ahead, axis=1, keepdims=True)
+    ahead = unit(ahead)
     helper = np.where(np.abs(ahead[:, 2:]) > 0.8, [[0.0, 1.0, 0.0]], [[0.0, 0.0, 1.0]])
-    across = np.cross(ahead, helper)
-    across /= np.linalg.norm(across, axis=1, keepdims=True)
+    across = unit(np.cross(ahead, helper))
     up = np.cross(across, ahead)
     radii = np.asarray(radii, float)
     width = np.broadcast_to(radii[:, None] if radii.ndim == 1 else radii, (len(path), 2))

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from kpl.landmarks import GROUPS, MEAN_SHAPE
+from kpl.landmarks import EYE_DISTANCE, GROUPS, MEAN_SHAPE
 from kpl.studio import noise
 
 DRAWS = np.stack([noise.jitter(MEAN_SHAPE, 0.02, np.random.default_rng(i)) - MEAN_SHAPE for i in range(400)])
@@ -12,7 +12,7 @@ DRAWS = np.stack([noise.jitter(MEAN_SHAPE, 0.02, np.random.default_rng(i)) - MEA
 
 def test_the_spread_is_sigma_at_the_eyes_and_each_groups_factor_elsewhere():
     for group, factor in noise.FACTORS.items():
-        spread = DRAWS[:, GROUPS[group]].std() / noise.eye_distance()
+        spread = DRAWS[:, GROUPS[group]].std() / EYE_DISTANCE
         assert abs(spread / (0.02 * factor) - 1) < 0.05, group
     assert np.abs(DRAWS.mean(axis=0)).max() < 0.02
 

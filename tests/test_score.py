@@ -104,16 +104,22 @@ def test_a_curve_of_nothing_is_refused(errors):
 def test_nearest_orthogonal_matrices_are_those_of_the_svd():
     """Also of mirrored, flat and nearly flat configurations, and of one that is a point."""
     rng = np.random.default_rng(0)
-    matrices = rng.normal(size=(60, 3, 3)) * np.array([1, 1, 0.05])
-    matrices[20:40, :, 2] *= 1e-5
+    matrices = rng.normal(size=(80, 3, 3)) * np.array([1, 1, 0.05])
+    matrices[20:40, :, 2] *= 1e-4
     matrices[40:50, :, 2] = 0
-    matrices[50:] *= 1e-8
+    matrices[50:60] *= 1e-8
+    matrices[60:70] = np.eye(3) + 1e-9 * matrices[60:70]  # all singular values alike
+    matrices[70:] *= [1, 1e-3, 1e-3]  # next to a line
     u, _, vt = np.linalg.svd(matrices)
-    found = score.nearest_orthogonal(matrices)
-    np.testing.assert_allclose(found[:20], (u @ vt)[:20], atol=1e-12)
-    np.testing.assert_allclose(found[20:40], (u @ vt)[20:40], atol=1e-9)
-    np.testing.assert_array_equal(found[40:50], (u @ vt)[40:50])  # half of the answer is free there: the SVD's stands
-    np.testing.assert_allclose(found[50:], (u @ vt)[50:], atol=1e-12)
+    difference = np.abs(score.nearest_orthogonal(matrices.transpose(1, 2, 0)).transpose(2, 0, 1) - u @ vt).max(axis=(1, 2))
+    assert difference.max() < 1e-12
+    assert not difference[40:50].any()  # half of the answer is free there: the SVD's stands
+
+
+def test_numbers_too_large_are_refused_not_scored():
+    gt = MEAN_SHAPE[None]
+    with pytest.raises(BadInput, match="too large"):
+        score.nme(gt * 1e200, gt)
 
 
 def test_all_at_once_is_the_loop_over_samples():

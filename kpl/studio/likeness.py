@@ -111,7 +111,7 @@ def procrustes(shapes: np.ndarray) -> np.ndarray:
     shapes = shapes - shapes.mean(axis=1, keepdims=True)
     mean = shapes.mean(axis=0)
     for _ in range(4):
-        turns = score.nearest_orthogonal(mean.T @ shapes)
+        turns = score.nearest_orthogonal((mean.T @ shapes).transpose(1, 2, 0)).transpose(2, 0, 1)
         scales = np.sqrt((mean**2).sum() / (shapes**2).sum(axis=(1, 2)))
         aligned = scales[:, None, None] * shapes @ turns.transpose(0, 2, 1)
         mean = aligned.mean(axis=0)

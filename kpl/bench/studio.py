@@ -19,8 +19,11 @@ import pandas as pd
 
 from kpl import config
 from kpl.conduct import local
-from kpl.studio import devices, head, render, scenery, sensor, skin, worker
-from kpl.studio.settings import Settings
+from kpl.studio import worker
+from kpl.studio.body import head
+from kpl.studio.dataset.settings import Settings
+from kpl.studio.paint import skin
+from kpl.studio.picture import devices, render, scenery, sensor
 
 _PARTS: dict[str, Callable] = {
     "subject: skin": skin.paint,

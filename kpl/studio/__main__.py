@@ -9,8 +9,10 @@ from pathlib import Path
 
 from kpl.config import path
 from kpl.errors import BadInput
-from kpl.studio import captures, devices, manifest
-from kpl.studio.settings import ALL, PRESETS, Settings, settings_of
+from kpl.studio import captures
+from kpl.studio.dataset import manifest
+from kpl.studio.dataset.settings import ALL, PRESETS, Settings, settings_of
+from kpl.studio.picture import devices
 
 _DEFAULTS = Settings()
 _FOLDERS = {"": "input/studio"} | {preset: f"input/studio_{preset}" for preset in PRESETS}

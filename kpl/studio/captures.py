@@ -22,7 +22,7 @@ Pixels are continuous coordinates: (0, 0) is the outer corner of the first pixel
 A canonical point p is seen at u = K (R p + t), divided by u's third: lying pixels, head pose included.
 
 Any number of processes and machines may work in one folder: each subject has a record below .done/ as soon as it is
-complete (kpl.studio.records), and whoever finds all of them there writes the files about the whole set.
+complete (kpl.studio.dataset.records), and whoever finds all of them there writes the files about the whole set.
 """
 
 import os
@@ -37,8 +37,9 @@ from tqdm import tqdm
 
 from kpl.errors import BadInput
 from kpl.files import read_json, write_json
-from kpl.studio import aggregates, crops, disk, manifest, records, worker
-from kpl.studio.settings import Settings
+from kpl.studio import worker
+from kpl.studio.dataset import aggregates, crops, disk, manifest, records
+from kpl.studio.dataset.settings import Settings
 
 RECIPE = 2  # raised whenever the same settings give other pictures
 _INGREDIENTS = ("anny", "warp-lang", "numpy", "opencv-python")

@@ -6,12 +6,15 @@ from functools import cached_property
 
 import numpy as np
 
-from kpl.studio import camera, garments, hair, head, people, scenery, sensor, skin, wardrobe
-from kpl.studio.anatomy import Anatomy
-from kpl.studio.camera import Window
-from kpl.studio.geometry import rotation
-from kpl.studio.render import Stage
-from kpl.studio.wrinkles import Wrinkles
+from kpl.studio.body import hair, head, people
+from kpl.studio.body.anatomy import Anatomy
+from kpl.studio.dress import garments, outfit as outfits, wardrobe
+from kpl.studio.mesh.geometry import rotation
+from kpl.studio.paint import skin
+from kpl.studio.paint.wrinkles import Wrinkles
+from kpl.studio.picture import camera, scenery, sensor
+from kpl.studio.picture.camera import Window
+from kpl.studio.picture.render import Stage
 
 _PLACE_SPREAD = np.array([0.37, 0.33, 0.15])  # dm: strays the face boxes' centres as the lists have it, by 60 pixels
 _NECK = np.array([0.0, -0.9, 0.2])  # the pivot of head poses, from between the eyes (dm)
@@ -59,7 +62,7 @@ class Sitting:
         neutral = head.shape_head(anatomy, subject, self._rest, {})
         self._eyes_at = neutral.eye_centers.mean(axis=0) * [1, 1, 0]
         self._cameras = camera.draw_rig(subject, neutral.landmarks, photographer.width)
-        paint, outfit = skin.paint(photographer.canvas, subject), scenery.draw_outfit(subject)
+        paint, outfit = skin.paint(photographer.canvas, subject), outfits.draw_outfit(subject)
         style = hair.draw_style(subject)
         garment = garments.draw_garment(subject)
         outfit = wardrobe.match(outfit, style, garment)

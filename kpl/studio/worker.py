@@ -14,9 +14,11 @@ import warp as wp
 
 from kpl import crop
 from kpl.errors import BadInput
-from kpl.studio import anatomy, camera, crops, devices, noise, records
+from kpl.studio.body import anatomy
+from kpl.studio.dataset import crops, noise, records
+from kpl.studio.dataset.settings import Settings
+from kpl.studio.picture import camera, devices
 from kpl.studio.portrait import Photographer, Portrait, Sitting
-from kpl.studio.settings import Settings
 
 _photographer: Photographer | None = None
 

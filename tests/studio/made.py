@@ -6,8 +6,10 @@ import cv2
 import numpy as np
 
 from kpl.landmarks import MEAN_SHAPE
-from kpl.studio import camera, captures, records
-from kpl.studio.settings import Settings
+from kpl.studio import captures
+from kpl.studio.dataset import records
+from kpl.studio.dataset.settings import Settings
+from kpl.studio.picture import camera
 
 
 def picture(number: int, side: int = 16) -> bytes:

@@ -13,9 +13,9 @@ import pytest
 from kpl import captures, landmarks, score
 from kpl.errors import BadInput
 from kpl.files import read_json
-from kpl.studio import noise
 from kpl.studio.__main__ import main
-from kpl.studio.settings import Settings
+from kpl.studio.dataset import noise
+from kpl.studio.dataset.settings import Settings
 
 from .conftest import contents, load_npz, run_studio, studio_command
 

@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 
 from kpl import landmarks
-from kpl.studio import head, likeness, people, population
-from kpl.studio.geometry import rotation
+from kpl.studio import likeness
+from kpl.studio.body import head, people, population
+from kpl.studio.mesh.geometry import rotation
 
 
 def value(rows, what):

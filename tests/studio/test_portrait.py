@@ -4,9 +4,10 @@ import cv2
 import numpy as np
 
 from kpl import landmarks
-from kpl.studio import scenery, worker
-from kpl.studio.camera import Window
-from kpl.studio.makehuman import data_folder, version
+from kpl.studio import worker
+from kpl.studio.body.makehuman import data_folder, version
+from kpl.studio.picture import scenery
+from kpl.studio.picture.camera import Window
 
 from .conftest import CACHE
 

@@ -3,8 +3,8 @@
 import pytest
 
 from kpl.errors import BadInput
-from kpl.studio import anatomy as anatomies
-from kpl.studio import reference, worker
+from kpl.studio import worker
+from kpl.studio.body import anatomy as anatomies, reference
 
 
 def test_a_damaged_anatomy_is_built_again(anatomy, tmp_path, monkeypatch):

@@ -1,0 +1,1 @@
+"""What a subject wears: clothes, headband, collars, hoods, glasses."""

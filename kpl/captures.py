@@ -26,8 +26,8 @@ from scipy.io.matlab import MatReadError
 from kpl.errors import BadInput
 from kpl.files import read_npz
 from kpl.landmarks import COUNT
-from kpl.lists import read_lists
-from kpl.unpickle import load_dict
+from kpl.reading.lists import read_lists
+from kpl.reading.unpickle import load_dict
 
 VIEWS = (0, 1, 2)
 COLUMNS = ["sample", "subject", "expression", "split", "view0", "view1", "view2"]

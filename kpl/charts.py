@@ -38,7 +38,8 @@ def error_curves(errors: Mapping[str, np.ndarray], limit: float = 0.1) -> Figure
 
 
 def learning_curves(history: pd.DataFrame, mean_shape_nme: float) -> Figure:
-    """Loss, hold-out NME and the wait for data over the epochs of a run's history; dashed: the NME of the mean shape."""
+    """Loss, hold-out NME and the wait for data over the epochs of a run's history; dashed: the NME of the mean
+    shape."""
     figure, (left, right, last) = plt.subplots(1, 3, figsize=(11, 2.8), layout="constrained", width_ratios=(3, 3, 2))
     left.plot(history["epoch"], history["loss"], marker=".")
     left.set(title="training loss", xlabel="epoch")
@@ -75,8 +76,9 @@ def intervals(
 
 
 def reliability(spreads: Mapping[str, tuple[np.ndarray, np.ndarray]], bins: int = 10) -> Figure:
-    """Predicted against real errors, by name: both (K,), the predicted ones as RMS. Each dot is a tenth of the landmarks,
-    from those with the smallest predicted spread to those with the largest; on the diagonal a prediction can be believed."""
+    """Predicted against real errors, by name: both (K,), the predicted ones as RMS. Each dot is a tenth of the
+    landmarks, from those with the smallest predicted spread to those with the largest; on the diagonal a prediction can
+    be believed."""
     figure, axis = plt.subplots(figsize=(6, 5), layout="constrained")
     largest = 0.0
     for name, (predicted, real) in spreads.items():
@@ -154,7 +156,8 @@ def face_map(values: np.ndarray, shape: np.ndarray, label: str) -> Figure:
 
 
 def coordinate_maps(values: np.ndarray, shape: np.ndarray, label: str) -> Figure:
-    """A value for each coordinate (106, 3) as colours on a face (106, 3): one face for x, y and z each; zero is white."""
+    """A value for each coordinate (106, 3) as colours on a face (106, 3): one face for x, y and z each; zero is
+    white."""
     figure, axes = plt.subplots(1, 3, figsize=(9, 3.6), layout="constrained")
     limit = np.abs(values).max() or 1.0
     for axis, name, column in zip(axes, "xyz", np.asarray(values).T):

@@ -21,10 +21,10 @@ class Preprocess:
     """01_preprocess."""
 
     captures: str  # folder of captures, in either layout
-    recipe: str  # how faces are found and cut: kpl.recipes.RECIPES
+    recipe: str  # how faces are found and cut: kpl.cropping.recipes.RECIPES
     size: int  # the crops' side in pixels; 0 is the recipe's own
     turn: int  # degrees clockwise that make the pictures upright; -1 is found from them
-    side: str  # kpl.orientation.SIDES
+    side: str  # kpl.cropping.orientation.SIDES
     weights: str  # RetinaFace's file of weights; "" is torch's cache or a download
     faces: str  # output folder; "" is output/faces/<recipe>, with _<size> where the size is not the recipe's own
     jobs: int  # processes; 0 is one a core
@@ -37,7 +37,7 @@ class TrainFold:
     faces: str  # folder written by 01_preprocess
     runs: str  # folder of the runs; this one goes to <runs>/<name>/fold<fold>
     name: str  # the network's name; "" is derived from backbone, size, fusion and head
-    backbone: str  # a short name of kpl.backbones.BACKBONES or any timm model
+    backbone: str  # a short name of kpl.networks.backbones.BACKBONES or any timm model
     image_size: int  # pixels
     fold: int  # the fold that is held out
     folds: int  # how many folds there are
@@ -58,14 +58,14 @@ class TrainFold:
     weights: str  # "auto": the published ones if the hub can be reached, "none", "released", or a safetensors file
     workers: int  # loader processes; 0 loads in a thread of the training process
     accumulate: int  # batches a step: batch_size * accumulate samples
-    precision: str  # kpl.engine.PRECISIONS; "auto" is bf16 or fp16 on a GPU, fp32 on a CPU
+    precision: str  # kpl.training.engine.PRECISIONS; "auto" is bf16 or fp16 on a GPU, fp32 on a CPU
     warmup: float  # epochs in which the learning rate rises
     ema: float  # decay of the weights' moving average, 0 is none
-    keep: str  # the epoch whose weights are kept: kpl.run.KEEP
+    keep: str  # the epoch whose weights are kept: kpl.training.run.KEEP
     patience: int  # epochs without a better hold-out NME that end training, 0 is never
     save_every: int  # steps between checkpoints beside those after each epoch, 0 is none
     processes: int  # that share every batch of this fold: GPUs, usually
-    tracker: str  # kpl.engine.TRACKERS
+    tracker: str  # kpl.training.engine.TRACKERS
 
     @property
     def run_name(self) -> str:

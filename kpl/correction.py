@@ -1,7 +1,8 @@
-"""A linear second layer that travels with released weights: ridge over the whole face, fitted on subjects that the networks
-have not seen.
+"""A linear second layer that travels with released weights: ridge over the whole face, fitted on subjects that the
+networks have not seen.
 
-Networks trained on few subjects are too timid on others, and wrong in ways of the whole face; see kpl.second_layers.ridge.
+Networks trained on few subjects are too timid on others, and wrong in ways of the whole face; see
+kpl.stacking.second_layers.ridge.
 """
 
 from pathlib import Path
@@ -16,7 +17,7 @@ from kpl.errors import BadInput
 from kpl.files import atomic
 from kpl.landmarks import COUNT
 from kpl.networks import views_present
-from kpl.second_layers import ridge
+from kpl.stacking.second_layers import ridge
 
 Correction = tuple[Tensor, Tensor]  # weight (318, 318), bias (318,): what is added is landmarks @ weight + bias
 
@@ -33,7 +34,8 @@ def fit(points: np.ndarray, truth: np.ndarray, subjects: np.ndarray) -> Correcti
 
 
 def apply(correction: Correction, landmarks: Tensor, views: Tensor) -> Tensor:
-    """Landmarks (B, 106, 3) corrected where none of the sample's views (B, 3, S, S, 3) is missing: it was fitted on such."""
+    """Landmarks (B, 106, 3) corrected where none of the sample's views (B, 3, S, S, 3) is missing: it was fitted on
+    such."""
     weight, bias = correction
     flat = landmarks.flatten(1)
     whole = views_present(views).all(dim=1)

@@ -186,7 +186,8 @@ def crop(picture: np.ndarray, square: Square, size: int) -> np.ndarray:
 
 
 def warp(picture: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
-    """Cut along a similarity (2, 3) from the picture's pixels into crop units: (size, size, 3) uint8, outside is black."""
+    """Cut along a similarity (2, 3) from the picture's pixels into crop units: (size, size, 3) uint8, outside is
+    black."""
     matrix = np.asarray(matrix, dtype=np.float64) * size
     scale = np.sqrt(abs(np.linalg.det(matrix[:, :2])))
     if scale < 1:  # average all pixels first, as `crop` does

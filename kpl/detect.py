@@ -3,9 +3,9 @@
 import cv2
 import numpy as np
 
-from kpl import centerface
 from kpl.crop import AS_IT_IS, Turn, upright, upright_size
-from kpl.detected import Faces
+from kpl.cropping import centerface
+from kpl.cropping.detected import Faces
 
 # The longest side in pixels at which each detector sees a picture.
 LONGEST_SIDE = {"centerface": centerface.LONGEST_SIDE, "retinaface": 640}
@@ -19,7 +19,7 @@ def faces(picture: np.ndarray, turn: Turn = AS_IT_IS, detector: str = "centerfac
     small = reduced(picture, LONGEST_SIDE[detector])
     stretch = np.array([picture.shape[1] / small.shape[1], picture.shape[0] / small.shape[0]])
     if detector == "retinaface":
-        from kpl.retinaface import retinaface  # its imports take seconds, and only its own recipes need them
+        from kpl.cropping.retinaface import retinaface  # its imports take seconds, and only its own recipes need them
 
         found = retinaface(upright(small, turn), weights)
     else:

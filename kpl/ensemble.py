@@ -1,7 +1,7 @@
 """Released networks as one: crops in; landmarks, a spread for each, and the landmarks' places in the crops out.
 
-A folder of released weights holds a safetensors file for each network and card.json (see kpl.release), which says how to
-build them and how far to trust them.
+A folder of released weights holds a safetensors file for each network and card.json (see kpl.release), which says how
+to build them and how far to trust them.
 """
 
 from dataclasses import dataclass
@@ -14,12 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kpl import build, correction
+from kpl import correction
 from kpl.correction import Correction
 from kpl.errors import BadInput
 from kpl.files import read_json
-from kpl.inference import mirror_shape, mirror_views
 from kpl.networks import FaceNetwork, spatial_softmax, views_present
+from kpl.training import build
+from kpl.training.inference import mirror_shape, mirror_views
 
 RELEASED = Path(__file__).with_name("released")
 
@@ -72,9 +73,9 @@ def assemble(folder: Path, card: dict[str, Any]) -> Ensemble:
 def answer(ensemble: Ensemble, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What the networks say of samples' crops (B, 3, S, S, 3) uint8; a black view is a missing one.
 
-    Returns canonical landmarks (B, 106, 3), the mean over networks and mirrored copies, corrected if there is a correction; their spread (B, 106): the
-    expected length of the error, canonical units; and the landmarks in the crops (B, 3, 106, 2), crop units, NaN where no
-    network looks for them or a view is missing.
+    Returns canonical landmarks (B, 106, 3), the mean over networks and mirrored copies, corrected if there is a
+    correction; their spread (B, 106): the expected length of the error, canonical units; and the landmarks in the crops
+    (B, 3, 106, 2), crop units, NaN where no network looks for them or a view is missing.
     """
     members, own, places = [], [], []
     for network, size, entry in zip(ensemble.networks, ensemble.sizes, ensemble.card["networks"]):

@@ -1,8 +1,9 @@
 """`python -m kpl.export --out face.onnx`: the released networks as one ONNX file, compared with torch and timed.
 
-Input `views` (B, 3, S, S, 3) uint8: crops of the left, middle and right picture, RGB, upright, a missing one black; S is
-the largest of the networks' sizes. Outputs: `landmarks` (B, 106, 3), the mean over networks and mirrored copies, in the
-canonical frame and corrected, and `disagreement` (B, 106), their root mean square distance from that mean. Needs requirements-export.txt.
+Input `views` (B, 3, S, S, 3) uint8: crops of the left, middle and right picture, RGB, upright, a missing one black; S
+is the largest of the networks' sizes. Outputs: `landmarks` (B, 106, 3), the mean over networks and mirrored copies, in
+the canonical frame and corrected, and `disagreement` (B, 106), their root mean square distance from that mean. Needs
+requirements-export.txt.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from kpl import correction, ensemble
 from kpl.errors import BadInput
 from kpl.files import atomic
-from kpl.inference import mirror_shape, mirror_views
+from kpl.training.inference import mirror_shape, mirror_views
 
 PARITY = 1e-4  # canonical units, a seven-thousandth of the eyes' distance
 OPSET = 20

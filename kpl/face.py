@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from kpl import detect, ensemble, pictures, recipes
+from kpl import detect, ensemble
 from kpl.crop import Turn, inverse, moved, upright_size
-from kpl.cutting import Cut, cut_face
-from kpl.detected import UPRIGHT, main_face, roll
+from kpl.cropping import recipes
+from kpl.cropping.cutting import Cut, cut_face
+from kpl.cropping.detected import UPRIGHT, main_face, roll
 from kpl.errors import BadInput
 from kpl.landmarks import COUNT
+from kpl.reading import pictures
 
 VIEWS = ("left", "middle", "right")
 FEWEST = 2  # faces that must be found
@@ -34,9 +36,10 @@ class Face:
 def predict(left, middle, right, weights: str | Path = "released") -> Face:
     """The 106 landmarks of a face from three pictures, taken at once from its left, its front and its right.
 
-    left, middle, right: each a path, or an array (H, W, 3) uint8 RGB; in `left` the nose points to the right. The pictures
-    may lie on their side, all in the same way. One of them may be None, or show no face: the others answer, if less surely.
-    weights: "released", or a folder made by kpl.release. Raises BadInput if fewer than two faces are found.
+    left, middle, right: each a path, or an array (H, W, 3) uint8 RGB; in `left` the nose points to the right. The
+    pictures may lie on their side, all in the same way. One of them may be None, or show no face: the others answer, if
+    less surely. weights: "released", or a folder made by kpl.release. Raises BadInput if fewer than two faces are
+    found.
     """
     networks = ensemble.load(weights)
     read = [_pixels(picture, view) for picture, view in zip((left, middle, right), VIEWS)]

@@ -1,4 +1,5 @@
-"""From captures to a store of faces (kpl.facestore), which can be killed, gone on with, and brought up to date."""
+"""From captures to a store of faces (kpl.cropping.facestore), which can be killed, gone on with, and brought up to
+date."""
 
 import logging
 import os
@@ -8,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from kpl import assemble, captures, crop, orientation, recipes, shards
+from kpl import captures, crop
 from kpl.captures import VIEWS
-from kpl.facestore import COLUMNS, NAMES, FaceStore, load
+from kpl.cropping import assemble, orientation, recipes, shards
+from kpl.cropping.facestore import COLUMNS, NAMES, FaceStore, load
 from kpl.files import checksum, read_json
 
 __all__ = ["COLUMNS", "NAMES", "VIEWS", "FaceStore", "build", "load"]
@@ -32,16 +34,16 @@ def build(
 ) -> FaceStore:
     """Find and cut the faces of all captures below `root` into a store in `folder`.
 
-    recipe, size: see kpl.recipes, 0 is the recipe's own size; jobs: processes, 0 is one a core; turn, side: see
-    kpl.orientation; weights: RetinaFace's file, see kpl.retinaface. A killed run goes on where it stopped. A finished
-    store is left as it is while nothing has changed, else only what has changed is computed again. What is not as it
-    should be is said in warnings and stands in the table. Raises BadInput if the captures cannot be read, a parameter is
-    unknown, no picture has a face, or weights are wanted and cannot be had.
+    recipe, size: see kpl.cropping.recipes, 0 is the recipe's own size; jobs: processes, 0 is one a core; turn, side:
+    see kpl.cropping.orientation; weights: RetinaFace's file, see kpl.cropping.retinaface. A killed run goes on where it
+    stopped. A finished store is left as it is while nothing has changed, else only what has changed is computed again.
+    What is not as it should be is said in warnings and stands in the table. Raises BadInput if the captures cannot be
+    read, a parameter is unknown, no picture has a face, or weights are wanted and cannot be had.
     """
     made = recipes.get(recipe, size)
     root, folder = Path(root).expanduser().absolute(), Path(folder)
     if made.detector == "retinaface":
-        from kpl.retinaface import weights_file  # its imports take seconds, and only its own recipes need them
+        from kpl.cropping.retinaface import weights_file  # its imports take seconds, and only its own recipes need them
 
         weights = str(weights_file(weights))
     samples = captures.find(root)

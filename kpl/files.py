@@ -57,7 +57,8 @@ def write_npz(path: str | Path, **arrays: np.ndarray) -> None:
 
 
 def read_npz(path: str | Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """Read the named arrays of an npz file, running no code. Raises BadInput if it, or an array, is missing or damaged."""
+    """Read the named arrays of an npz file, running no code. Raises BadInput if it, or an array, is missing or
+    damaged."""
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in names}

@@ -8,8 +8,8 @@ import numpy as np
 from kpl import stack
 from kpl.errors import BadInput
 from kpl.faces import FaceStore
-from kpl.inference import predict_network
 from kpl.oof import OofStore
+from kpl.training.inference import predict_network
 
 log = logging.getLogger("kpl")
 

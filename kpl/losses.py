@@ -74,8 +74,8 @@ def points2d_loss(maps: Tensor, gt: Tensor) -> Tensor:
     """Cross-entropy of the landmark maps plus the distance of their expected positions; 0 where no landmark is known.
 
     maps: (B, 3, 106, H, W) logits; gt: (B, 3, 106, 2) crop units, NaN where unknown. The cross-entropy, with the truth
-    spread over the four nearest cells, finds a landmark in few steps; the distance (integral regression, Sun et al. 2018)
-    makes it exact below a cell.
+    spread over the four nearest cells, finds a landmark in few steps; the distance (integral regression, Sun et al.
+    2018) makes it exact below a cell.
     """
     known = torch.isfinite(gt).all(dim=-1)
     if not known.any():

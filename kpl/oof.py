@@ -9,17 +9,18 @@ import numpy as np
 import pandas as pd
 
 from kpl import folds as fold_table
-from kpl import joined, provenance
 from kpl.errors import BadInput
 from kpl.faces import FaceStore
 from kpl.files import read_json, read_npz, write_npz
+from kpl.stacking import joined, provenance
 
 log = logging.getLogger("kpl")
 
 
 @dataclass(frozen=True)
 class OofStore:
-    """K networks' canonical shapes: of N samples with truth, out of fold, and of M without, by each of F folds' networks."""
+    """K networks' canonical shapes: of N samples with truth, out of fold, and of M without, by each of F folds'
+    networks."""
 
     fingerprint: str  # of the faces it was gathered from
     networks: np.ndarray  # (K,) names
@@ -50,9 +51,9 @@ def gather(runs: Path, faces: FaceStore) -> tuple[OofStore, list[str]]:
 
     Every sample of `faces` with truth must come exactly once per network, in the fold that folds.csv gives to its
     subject; every sample without truth once per fold. Networks may differ in all but truth and folds (crops of another
-    recipe are welcome); a network's own folds may not differ at all. Returns the store and one sentence for each network
-    left out because some of its folds are not trained. Raises BadInput naming run, fold and sample where predictions and
-    faces disagree, and if no network is left.
+    recipe are welcome); a network's own folds may not differ at all. Returns the store and one sentence for each
+    network left out because some of its folds are not trained. Raises BadInput naming run, fold and sample where
+    predictions and faces disagree, and if no network is left.
     """
     table = faces.table.reset_index(drop=True)
     known = faces.known
@@ -95,7 +96,8 @@ def gather(runs: Path, faces: FaceStore) -> tuple[OofStore, list[str]]:
 
 
 def _settings(folder: Path, folds: np.ndarray, here: dict[str, Any]) -> dict[str, Any]:
-    """The seed and the recipe that a network's folds share. Raises BadInput if they differ in that or in anything else."""
+    """The seed and the recipe that a network's folds share. Raises BadInput if they differ in that or in anything
+    else."""
     first: dict[str, Any] = {}
     for fold in folds:
         where = f"run {folder.name}, fold {fold}"

@@ -1,6 +1,7 @@
 """`python -m kpl.predict left.jpg middle.jpg right.jpg --out face.json --picture face.png`
 
-The landmarks of a face from three pictures, as JSON, and drawn on them. A command only: in Python it is `kpl.predict(...)`.
+The landmarks of a face from three pictures, as JSON, and drawn on them. A command only: in Python it is
+`kpl.predict(...)`.
 """
 
 import argparse

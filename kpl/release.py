@@ -1,8 +1,9 @@
 """`python -m kpl.release --run output/runs/NAME/fold0 --faces output/faces/centerface256 --truth input/studio/held_out`
 
-Trained networks as a folder that `kpl.predict` uses: half-precision weights, and card.json beside them with how they were
-trained, on what, how good they are on subjects that they have not seen, and how large their errors are against the spread
-that they claim. Several --run make an ensemble; they must hold out the same fold, or nothing is left to measure them on.
+Trained networks as a folder that `kpl.predict` uses: half-precision weights, and card.json beside them with how they
+were trained, on what, how good they are on subjects that they have not seen, and how large their errors are against the
+spread that they claim. Several --run make an ensemble; they must hold out the same fold, or nothing is left to measure
+them on.
 """
 
 import argparse
@@ -16,10 +17,14 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from kpl import backbones, build, captures, config, correction, ensemble, faces, recipes, results, score
+from kpl import captures, config, correction, ensemble, faces, score
+from kpl.cropping import recipes
 from kpl.errors import BadInput
 from kpl.faces import FaceStore
 from kpl.files import atomic, read_json, read_npz, write_json
+from kpl.networks import backbones
+from kpl.reporting import results
+from kpl.training import build
 
 LARGEST = 25_000_000  # bytes of all weights
 LOSS_ALLOWED = 1.001  # NME with halved precision over NME without
@@ -62,8 +67,8 @@ def make(
     licence: str = LICENCE,
     others: FaceStore | None = None,
 ) -> dict[str, Any]:
-    """Write the folder `out` and return its card. truth: {sample: (106, 3)} of test samples; others: faces of subjects that
-    are neither in `store` nor in the test, on which a linear correction is fitted (kpl.correction).
+    """Write the folder `out` and return its card. truth: {sample: (106, 3)} of test samples; others: faces of subjects
+    that are neither in `store` nor in the test, on which a linear correction is fitted (kpl.correction).
 
     Raises BadInput if the runs were trained on other faces, share no held-out sample, are larger than LARGEST, or lose
     by halved precision.
@@ -201,7 +206,8 @@ def _parity(
 def _scores(
     members: ensemble.Ensemble, store: FaceStore, held_out: np.ndarray, shapes: np.ndarray, truth: dict[str, np.ndarray]
 ) -> list[dict[str, Any]]:
-    """Rows of kpl.results for the ensemble and for the mean shape, on the held-out and on the test samples."""
+    """Rows of kpl.reporting.results for the ensemble and for the mean shape, on the held-out and on the test
+    samples."""
     names, subjects = (store.table[column].to_numpy(dtype=str) for column in ("sample", "subject"))
     mean = store.points3d[np.setdiff1d(np.flatnonzero(store.known), held_out)].mean(axis=0)
     sets = {"held_out": (held_out, shapes, store.points3d[held_out])}

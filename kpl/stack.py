@@ -2,10 +2,10 @@
 
 Who may see what. A sample's inputs come from the networks of its own fold, which have not seen its subject; the layer
 that answers is fitted on other subjects only. Those are drawn from *all* folds (`subject_groups`), for two reasons that
-were measured. First, so is the layer that is used in the end: it knows every fold's networks, and a layer fitted on folds
-1 and 2 must guess how the networks of fold 3 err. Scored that way, ridge and trees looked worse than an average that they
-beat on the test subjects. Second, test samples pass the layer once for each fold's networks and the answers are averaged
-(`refit`): the layer meets single networks there as it did in fitting, not their smoother mean.
+were measured. First, so is the layer that is used in the end: it knows every fold's networks, and a layer fitted on
+folds 1 and 2 must guess how the networks of fold 3 err. Scored that way, ridge and trees looked worse than an average
+that they beat on the test subjects. Second, test samples pass the layer once for each fold's networks and the answers
+are averaged (`refit`): the layer meets single networks there as it did in fitting, not their smoother mean.
 
 What is left is second-hand: other folds' networks, whose answers a layer is fitted on, have seen the scored subject. By
 that way no truth of the subject comes with its inputs; with labels that are noise no layer beats the mean shape, which
@@ -21,9 +21,9 @@ import numpy as np
 from kpl import compare
 from kpl.errors import BadInput
 from kpl.files import read_npz, write_npz
-from kpl.neural_layer import neural
 from kpl.oof import OofStore
-from kpl.second_layers import gradient_boosting, greedy, kernel, mean, regional, ridge, weighted
+from kpl.stacking.neural_layer import neural
+from kpl.stacking.second_layers import gradient_boosting, greedy, kernel, mean, regional, ridge, weighted
 
 SecondLayer = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int], np.ndarray]
 

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from kpl import fixed_point, landmarks
+from kpl import landmarks
 from kpl.errors import BadInput
 from kpl.files import atomic
+from kpl.reading import fixed_point
 
 USUAL_SCALE = 1.4  # heads differ less than by this factor
 _BLOCK = landmarks.COUNT + 1  # lines a sample
@@ -171,7 +172,8 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _score(options: argparse.Namespace) -> None:
-    from kpl import captures, compare, results, score
+    from kpl import captures, compare, score
+    from kpl.reporting import results
 
     truth = captures.truth(options.truth)
     if not truth:

@@ -13,39 +13,27 @@ import torch
 from accelerate.utils import gather_object, reduce
 from tqdm import tqdm
 
-from kpl import (
-    backbones,
-    build,
-    checkpoints,
-    engine,
-    ensemble,
-    faces,
-    folds,
-    guards,
-    loader,
-    parallel,
-    run,
-    schedule,
-    score,
-)
+from kpl import ensemble, faces, folds, score
 from kpl.config import TrainFold, checked, path
 from kpl.errors import BadInput
 from kpl.faces import FaceStore
 from kpl.files import write_json
-from kpl.inference import predict_rows
-from kpl.learner import Learner
+from kpl.networks import backbones
+from kpl.training import build, checkpoints, engine, guards, loader, parallel, run, schedule
+from kpl.training.inference import predict_rows
+from kpl.training.learner import Learner
 from kpl.views import Views, batch_count, epoch_batches, share
 
 log = logging.getLogger("kpl")
 
 
 def train_fold(config: TrainFold, store: FaceStore) -> pd.DataFrame:
-    """Train one fold and write its run folder: weights.safetensors, config.json, history.csv, predictions.npz, done.json,
-    and the logs of TensorBoard.
+    """Train one fold and write its run folder: weights.safetensors, config.json, history.csv, predictions.npz,
+    done.json, and the logs of TensorBoard.
 
-    Killed and started again, it goes on from its last checkpoint, on a CPU with the same result to the last bit; finished,
-    it returns at once. Returns the history, one row an epoch. Raises BadInput if the folder holds a run with other
-    settings, the settings cannot be used, or training cannot go on (see kpl.guards).
+    Killed and started again, it goes on from its last checkpoint, on a CPU with the same result to the last bit;
+    finished, it returns at once. Returns the history, one row an epoch. Raises BadInput if the folder holds a run with
+    other settings, the settings cannot be used, or training cannot go on (see kpl.training.guards).
     """
     run.check(config)
     folder = config.run_folder

@@ -1,12 +1,11 @@
-"""Samples as the network sees them. Every draw comes from the seed of (run, epoch, sample), so a batch does not depend on
-who loads it, on what was loaded before, or on where a killed run went on."""
+"""Samples as the network sees them. Every draw comes from the seed of (run, epoch, sample), so a batch does not depend
+on who loads it, on what was loaded before, or on where a killed run went on."""
 
 import numpy as np
 from torch.utils.data import Dataset
 
-from kpl import augment as augmentation
-from kpl.augment import SIDES_EXCHANGED  # noqa: F401  (what else knows of mirrored captures takes it from here)
 from kpl.faces import FaceStore
+from kpl.training import augment as augmentation
 
 Key = tuple[int, int]  # epoch, row
 
@@ -14,7 +13,8 @@ Key = tuple[int, int]  # epoch, row
 class Views(Dataset):
     """Samples of a face store by (epoch, row) keys: views (3, S, S, 3) uint8, points3d (106, 3), points2d (3, 106, 2).
 
-    points3d is in the canonical frame, points2d in crop units; NaN where unknown. Without `augment` the epoch is ignored.
+    points3d is in the canonical frame, points2d in crop units; NaN where unknown. Without `augment` the epoch is
+    ignored.
     """
 
     def __init__(self, store: FaceStore, image_size: int, augment: bool = False, seed: int = 0) -> None:

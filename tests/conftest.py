@@ -50,7 +50,8 @@ def tiny_faces(tiny_captures, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_runs(tiny_faces, tmp_path_factory) -> Path:
-    """A runs folder with one tiny network, `small`, trained in both of two folds for one epoch. Not to be written to."""
+    """A runs folder with one tiny network, `small`, trained in both of two folds for one epoch. Not to be written
+    to."""
     folder = tmp_path_factory.mktemp("runs")
     store = faces.load(tiny_faces)
     settings = {"backbone": "mobilenetv3", "image_size": 32, "epochs": 1, "weights": "none", "view_dropout": 0.3}

@@ -11,7 +11,7 @@ import scipy.io
 from kpl import captures
 from kpl.errors import BadInput
 from kpl.files import write_npz
-from kpl.lists import read_list
+from kpl.reading.lists import read_list
 
 
 def picture(path: Path) -> None:

@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 from skimage import data
 
-from kpl.centerface import centerface, model_file
 from kpl.crop import Turn, lying, moved, to_upright
+from kpl.cropping.centerface import centerface, model_file
+from kpl.cropping.detected import Faces, iou, main_face, nose_offset, roll
 from kpl.detect import LONGEST_SIDE, faces, reduced
-from kpl.detected import Faces, iou, main_face, nose_offset, roll
 
 # Read off the photograph by eye: the astronaut's eyes, nose, and corners of the mouth.
 ASTRONAUT = np.array([[203, 102], [247, 105], [224, 125], [204, 143], [243, 145]])

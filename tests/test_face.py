@@ -1,4 +1,5 @@
-"""Three pictures in, landmarks out, with weights released from a tiny network: what it says is poor, how it behaves is not."""
+"""Three pictures in, landmarks out, with weights released from a tiny network: what it says is poor, how it behaves is
+not."""
 
 import json
 import subprocess
@@ -12,12 +13,13 @@ import pytest
 import torch
 
 import kpl
-from kpl import captures, config, correction, ensemble, faces, pictures, release, score, train
+from kpl import captures, config, correction, ensemble, faces, release, score, train
 from kpl.bench.ensemble import defaults
 from kpl.errors import BadInput
 from kpl.face import predict, upright_turn
 from kpl.landmarks import MEAN_SHAPE
-from kpl.second_layers import ridge
+from kpl.reading import pictures
+from kpl.stacking.second_layers import ridge
 
 ROOT = Path(__file__).resolve().parents[1]
 

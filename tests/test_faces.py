@@ -15,8 +15,9 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from kpl import crop, faces, recipes
-from kpl.detected import iou
+from kpl import crop, faces
+from kpl.cropping import recipes
+from kpl.cropping.detected import iou
 from kpl.errors import BadInput
 from kpl.files import write_npz
 

@@ -4,11 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kpl import averages, oof, provenance
+from kpl import oof
 from kpl.errors import BadInput
 from kpl.faces import FaceStore
 from kpl.files import read_json, write_json, write_npz
 from kpl.landmarks import GROUPS, MEAN_SHAPE
+from kpl.stacking import averages, provenance
 
 FOLDS = 3
 

@@ -111,7 +111,9 @@ def test_nearest_orthogonal_matrices_are_those_of_the_svd():
     matrices[60:70] = np.eye(3) + 1e-9 * matrices[60:70]  # all singular values alike
     matrices[70:] *= [1, 1e-3, 1e-3]  # next to a line
     u, _, vt = np.linalg.svd(matrices)
-    difference = np.abs(score.nearest_orthogonal(matrices.transpose(1, 2, 0)).transpose(2, 0, 1) - u @ vt).max(axis=(1, 2))
+    difference = np.abs(score.nearest_orthogonal(matrices.transpose(1, 2, 0)).transpose(2, 0, 1) - u @ vt).max(
+        axis=(1, 2)
+    )
     assert difference.max() < 1e-12
     assert not difference[40:50].any()  # half of the answer is free there: the SVD's stands
 

@@ -3,10 +3,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-from kpl import neural_layer, oof, results, score, second_layers, stack
+from kpl import oof, score, stack
 from kpl.errors import BadInput
 from kpl.landmarks import MEAN_SHAPE
-from kpl.second_layers import ridge
+from kpl.reporting import results
+from kpl.stacking import neural_layer, second_layers
+from kpl.stacking.second_layers import ridge
 
 LEARNT = ["ridge", "lightgbm", "neural"]
 AVERAGES = ["weighted", "regional", "greedy"]
@@ -119,8 +121,9 @@ def test_test_samples_pass_fold_by_fold_and_are_averaged():
 
 
 def overfitted_networks(truth: np.ndarray, folds: np.ndarray, views: np.ndarray) -> np.ndarray:
-    """Held-out predictions (K, N, 106, 3) of learners that really were trained fold by fold on `truth`: least squares with
-    nearly as many features as samples, which knows its training labels almost by heart. views: (K, N, F) features."""
+    """Held-out predictions (K, N, 106, 3) of learners that really were trained fold by fold on `truth`: least squares
+    with nearly as many features as samples, which knows its training labels almost by heart. views: (K, N, F)
+    features."""
     flat = truth.reshape(len(truth), -1)
     points = np.empty((len(views), *flat.shape))
     for k, features in enumerate(views):

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from kpl import captures, fixed_point, landmarks, score, submission
+from kpl import captures, landmarks, score, submission
 from kpl.errors import BadInput
+from kpl.reading import fixed_point
 
 NAMES = ["00001/01", "00001/other_2", "00002/07"]
 

@@ -7,11 +7,12 @@ import pytest
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from kpl import build, checkpoints, engine, faces, inference, score, train
+from kpl import faces, score, train
 from kpl.config import TrainFold
 from kpl.errors import BadInput
 from kpl.files import read_json
-from kpl.learner import Learner
+from kpl.training import build, checkpoints, engine, inference
+from kpl.training.learner import Learner
 
 SETTINGS = dict(
     name="",

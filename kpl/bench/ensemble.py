@@ -1,8 +1,9 @@
-"""The ensemble against its best network: several networks in all folds, their averages and second layers, and the choice.
+"""The ensemble against its best network: several networks in all folds, their averages and second layers, and the
+choice.
 
-`./run_all.sh bench ensemble`: trains what is not trained yet on a store of crops, a thread and a process each, and goes on
-where it was stopped; then everything that 03_oof and 04_stack do. Errors are out of fold; "nested" is the layer chosen
-without the say of the subjects that it is scored on, so that its lead over the best network is not flattered.
+`./run_all.sh bench ensemble`: trains what is not trained yet on a store of crops, a thread and a process each, and goes
+on where it was stopped; then everything that 03_oof and 04_stack do. Errors are out of fold; "nested" is the layer
+chosen without the say of the subjects that it is scored on, so that its lead over the best network is not flattered.
 """
 
 import argparse
@@ -17,9 +18,11 @@ from time import perf_counter
 import numpy as np
 import pandas as pd
 
-from kpl import compare, config, coordinates, copies, faces, oof, results, score, stack
+from kpl import compare, config, faces, oof, score, stack
 from kpl.bench import report
 from kpl.config import ROOT, TrainFold
+from kpl.reporting import results
+from kpl.stacking import coordinates, copies
 
 # Small networks that differ in what they see and how: what each changes of the common settings.
 COMMON = {"epochs": 6, "batch_size": 8, "lr": 3e-3, "image_size": 64, "weights": "none"}

@@ -1,6 +1,7 @@
 """How long the second layers take: 4,000 samples, 5 networks, 5 groups of subjects, on made-up predictions.
 
-`./run_all.sh bench layers`: shapes of low rank, networks that are timid, shifted and noisy. Only times mean something here.
+`./run_all.sh bench layers`: shapes of low rank, networks that are timid, shifted and noisy. Only times mean something
+here.
 """
 
 import argparse

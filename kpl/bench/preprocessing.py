@@ -22,15 +22,17 @@ import numpy as np
 import pandas as pd
 import psutil
 
-from kpl import captures, crop, detect, detected, faces, pictures, shards
+from kpl import captures, crop, detect, faces
 from kpl.bench.report import publish
 from kpl.config import ROOT
+from kpl.cropping import detected, shards
+from kpl.reading import pictures
 
 RESULTS = ROOT / "output" / "bench"
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="./run_all.sh bench preprocessing", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="./run_all.sh bench preprocessing", description=__doc__.split("\n\n")[0])
     parser.add_argument("--captures", type=Path, default=ROOT / "input" / "studio", help="folder of captures")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=["speed", "quality"])
     parser.add_argument("--samples", type=int, default=120, help="samples for the speed (default: 120)")

@@ -1,7 +1,7 @@
 """The score of a validation set's size, all at once, against the loop over samples that the formula suggests.
 
-`./run_all.sh bench score`: 1,900 predictions, as arrays in memory and with the official text file read first. Both sides
-take turns; of each the median counts.
+`./run_all.sh bench score`: 1,900 predictions, as arrays in memory and with the official text file read first. Both
+sides take turns; of each the median counts.
 """
 
 import argparse

@@ -81,8 +81,9 @@ def count_samples(captures: Path) -> int:
 def cost(
     planned: list[tuple[str, dict[str, Any]]], folds: int, epochs: int, samples: int, gpus: int, cores: int
 ) -> str:
-    """What training will take, in one paragraph. Each network's operations are counted on its backbone, without memory."""
-    from kpl.backbones import operations  # here: it takes torch, and --help must not
+    """What training will take, in one paragraph. Each network's operations are counted on its backbone, without
+    memory."""
+    from kpl.networks.backbones import operations  # here: it takes torch, and --help must not
 
     seen = epochs * samples * (folds - 1)  # each fold learns from the others
     forward = sum(operations(one["backbone"], one["image_size"]) for _, one in planned)

@@ -31,9 +31,9 @@ __all__ = [
 
 
 class Answer(NamedTuple):
-    """What a network says. points3d: (B, 106, 3) canonical frame; log_spread: (B, 106) logarithm of the standard deviation
-    of each landmark's error in each direction, canonical units; maps: (B, 3, 106, H, W) logits of where each 2D landmark is
-    in each view's crop, None from fusions that look for none."""
+    """What a network says. points3d: (B, 106, 3) canonical frame; log_spread: (B, 106) logarithm of the standard
+    deviation of each landmark's error in each direction, canonical units; maps: (B, 3, 106, H, W) logits of where each
+    2D landmark is in each view's crop, None from fusions that look for none."""
 
     points3d: Tensor
     maps: Tensor | None
@@ -43,10 +43,10 @@ class Answer(NamedTuple):
 class FaceNetwork(nn.Module):
     """A fusion of the views' features, and a head.
 
-    shape_mean, shape_scale: (106, 3) mean and standard deviation of the training shapes; the head's answer is a residual
-    in these units. pretrained: start from timm's published weights. view_dropout: how likely a sample in training loses
-    one or two of its views. A view that is black all over is missing: the others answer without it. Raises BadInput for
-    an unknown name.
+    shape_mean, shape_scale: (106, 3) mean and standard deviation of the training shapes; the head's answer is a
+    residual in these units. pretrained: start from timm's published weights. view_dropout: how likely a sample in
+    training loses one or two of its views. A view that is black all over is missing: the others answer without it.
+    Raises BadInput for an unknown name.
     """
 
     def __init__(

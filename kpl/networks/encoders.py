@@ -5,8 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from kpl import backbones
 from kpl.landmarks import COUNT
+from kpl.networks import backbones
 from kpl.networks.maps import mirrored_back
 
 # Which views go through one encoder. In "mirrored" and "sides" view 2 is mirrored, so that it looks like view 0.

@@ -1,8 +1,9 @@
 """How three views become one: a fusion takes the pictures and hands features to the head.
 
-forward(pixels (B, 3, RGB, S, S) in 0..1, present (B, 3) bool) -> Features. What a missing view's picture would have given
-is replaced by learned values, so it says nothing but that it is missing. Attributes: `width` D of the vectors, `channels`
-of the levels, `finds_points` whether it looks for 2D landmarks. A new fusion is a class like these, and a name at the end.
+forward(pixels (B, 3, RGB, S, S) in 0..1, present (B, 3) bool) -> Features. What a missing view's picture would have
+given is replaced by learned values, so it says nothing but that it is missing. Attributes: `width` D of the vectors,
+`channels` of the levels, `finds_points` whether it looks for 2D landmarks. A new fusion is a class like these, and a
+name at the end.
 """
 
 from typing import NamedTuple
@@ -10,8 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from kpl import backbones
 from kpl.landmarks import COUNT
+from kpl.networks import backbones
 from kpl.networks.encoders import SHARES, Encoders, sides_alike, together
 from kpl.networks.maps import VIEWS, normalised, spatial_softmax
 
@@ -21,9 +22,9 @@ SHALLOW = 8  # channels of a view's shallow layers: they work at full size, wher
 class Features(NamedTuple):
     """What a fusion hands to the head, which answers A times; the answers are averaged over the present views.
 
-    vectors: (B, A, D), A is 1, or 3 where each view answers for itself; levels: feature maps (B, 3 or 1, C, H, W), coarse
-    last, [] if not asked for; points: (B, 3, 212) normalised 2D landmarks or None; maps: (B, 3, 106, H, W) logits or None;
-    present: (B, 3) bool.
+    vectors: (B, A, D), A is 1, or 3 where each view answers for itself; levels: feature maps (B, 3 or 1, C, H, W),
+    coarse last, [] if not asked for; points: (B, 3, 212) normalised 2D landmarks or None; maps: (B, 3, 106, H, W)
+    logits or None; present: (B, 3) bool.
     """
 
     vectors: Tensor

@@ -4,7 +4,8 @@ from torch import nn
 
 
 def three_layers(width: int, out: int, dropout: float, hidden: int = 512) -> nn.Sequential:
-    """Three fully connected layers with activation and dropout, the last started at zero. (..., width) -> (..., out)."""
+    """Three fully connected layers with activation and dropout, the last started at zero. (..., width) -> (...,
+    out)."""
     return nn.Sequential(
         nn.Linear(width, hidden),
         nn.SiLU(),

@@ -26,7 +26,8 @@ def spatial_softmax(maps: Tensor) -> Tensor:
 
 
 def normalised(points2d: Tensor) -> Tensor:
-    """Each view's points with centroid 0 and RMS radius 1, so that how a face was cropped does not matter. (..., L, 2)."""
+    """Each view's points with centroid 0 and RMS radius 1, so that how a face was cropped does not matter. (..., L,
+    2)."""
     centred = points2d - points2d.mean(dim=-2, keepdim=True)
     radius = centred.square().sum(dim=-1, keepdim=True).mean(dim=-2, keepdim=True).sqrt()
     return centred / radius.clamp_min(1e-3)
@@ -38,8 +39,8 @@ def mirrored_back(maps: Tensor) -> Tensor:
 
 
 class LinearLift(nn.Module):
-    """Standardised residuals that follow linearly from the views' normalised 2D landmarks, fitted by kpl.lift for each
-    subset of views; zero until `fill` is called. Nothing in it is trained."""
+    """Standardised residuals that follow linearly from the views' normalised 2D landmarks, fitted by kpl.training.lift
+    for each subset of views; zero until `fill` is called. Nothing in it is trained."""
 
     def __init__(self) -> None:
         super().__init__()

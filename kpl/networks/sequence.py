@@ -1,8 +1,8 @@
 """Landmarks as a sequence: a recurrent encoder-decoder that attends to itself and to the pictures.
 
-The landmarks' order follows the face's outlines, so neighbours in the sequence are neighbours on the face. Encoder-decoder
-of gated recurrent units after Cho et al. 2014, attention after Bahdanau et al. 2015 in the form of Vaswani et al. 2017.
-All landmarks are decoded at once: none waits for the answer of the one before.
+The landmarks' order follows the face's outlines, so neighbours in the sequence are neighbours on the face.
+Encoder-decoder of gated recurrent units after Cho et al. 2014, attention after Bahdanau et al. 2015 in the form of
+Vaswani et al. 2017. All landmarks are decoded at once: none waits for the answer of the one before.
 """
 
 import torch

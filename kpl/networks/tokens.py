@@ -11,7 +11,8 @@ WAVES = 4  # octaves of a position's sines
 
 
 class Tokens(nn.Module):
-    """The cells of the two coarsest levels, projected to one width; learned embeddings say of which view, level and place.
+    """The cells of the two coarsest levels, projected to one width; learned embeddings say of which view, level and
+    place.
 
     channels: of all levels. A missing view's cells are replaced by a learned vector.
     """

@@ -1,4 +1,5 @@
-"""`python -m kpl.studio.likeness DATA_SET`: how like the competition's data a set of captures is, in figures and pictures.
+"""`python -m kpl.studio.likeness DATA_SET`: how like the competition's data a set of captures is, in figures and
+pictures.
 
 Any captures that kpl.captures reads can be measured, real ones too; what a set lacks (truth, boxes, ages) is left out.
 The measures: boxes by view, mean shape (the official NME against the competition's), spread by region after generalised
@@ -13,10 +14,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from kpl import captures, config, crop, detect, landmarks, pictures, score
+from kpl import captures, config, crop, detect, landmarks, score
 from kpl.errors import BadInput
 from kpl.files import atomic
 from kpl.landmarks import EYE_CENTERS, GROUPS
+from kpl.reading import pictures
 
 # The competition's figures. Boxes: its public validation list of 897 samples, lying pixels of 1280 x 720. Eye centres:
 # the official baseline's predictions for the same samples. Scores: CenterFace's on real photographs.
@@ -161,7 +163,7 @@ def _scale(samples: pd.DataFrame) -> float:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; the exit code is 0, or 2 after one sentence on standard error."""
-    parser = argparse.ArgumentParser(prog="python -m kpl.studio.likeness", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m kpl.studio.likeness", description=__doc__.split("\n\n")[0])
     parser.add_argument("data_set", type=Path, help="folder of captures")
     parser.add_argument("--out", type=Path, default=Path("output/likeness"), help="folder of the results")
     parser.add_argument("--pictures", type=int, default=1000, help="samples that CenterFace looks at; 0 for none")

@@ -2,11 +2,12 @@
 
 import pytest
 
-from kpl import backbones, recipes
 from kpl.conduct import profiles
 from kpl.conduct.profiles import PROFILES
 from kpl.config import TrainFold
+from kpl.cropping import recipes
 from kpl.errors import BadInput
+from kpl.networks import backbones
 
 
 def test_full_is_every_backbone_size_and_recipe_of_the_method_under_names_of_their_own():

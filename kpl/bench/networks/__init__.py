@@ -15,11 +15,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from kpl import charts, compare, faces, folds, recipes, score
+from kpl import charts, compare, faces, folds, score
 from kpl.bench.networks import calibration, measure, prior
 from kpl.bench.networks.variants import BASELINE, COMMON, VARIANTS
 from kpl.bench.report import publish
 from kpl.config import ROOT, TrainFold
+from kpl.cropping import recipes
 from kpl.errors import BadInput
 from kpl.faces import FaceStore
 from kpl.files import atomic, read_npz
@@ -205,7 +206,8 @@ def scores(errors: np.ndarray, subjects: np.ndarray, constant: np.ndarray, basel
 
 
 def with_views(measured: dict[str, np.ndarray], subjects: np.ndarray, subsets: list[list[bool]]) -> tuple:
-    """Predicted (calibrated on other subjects) and real errors of all samples from the given subsets of views, (K,) each."""
+    """Predicted (calibrated on other subjects) and real errors of all samples from the given subsets of views, (K,)
+    each."""
     parts = [
         (calibration.calibrated(predicted, real, subjects).ravel(), real.ravel())
         for subset, predicted, real in zip(SUBSETS, measured["predicted"], measured["distance"])
@@ -215,7 +217,8 @@ def with_views(measured: dict[str, np.ndarray], subjects: np.ndarray, subsets: l
 
 
 def believed(measured: dict[str, np.ndarray], subjects: np.ndarray, subsets: list[list[bool]]) -> float:
-    """Real over predicted RMS error of the tenth of the landmarks with the largest predicted one: 1 is to be believed."""
+    """Real over predicted RMS error of the tenth of the landmarks with the largest predicted one: 1 is to be
+    believed."""
     predicted, real = with_views(measured, subjects, subsets)
     doubtful = np.argsort(predicted)[-len(predicted) // 10 :]
     return calibration.rms(real[doubtful]) / calibration.rms(predicted[doubtful])

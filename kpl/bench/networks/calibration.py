@@ -11,7 +11,8 @@ def rms(values: np.ndarray) -> float:
 
 
 def calibrated(predicted: np.ndarray, distance: np.ndarray, subjects: np.ndarray) -> np.ndarray:
-    """Predicted errors (H, 106), RMS, times one factor for each group of subjects: real over predicted RMS of all others.
+    """Predicted errors (H, 106), RMS, times one factor for each group of subjects: real over predicted RMS of all
+    others.
 
     distance: (H, 106) real errors. A network's errors on new subjects are not those it learned its spread from, and the
     factor is the one number that this takes (as temperature scaling, Guo et al. 2017). A single subject stays as it is.

@@ -9,12 +9,13 @@ import torch
 from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
-from kpl import build, faces, score, train
+from kpl import faces, score, train
 from kpl.config import TrainFold
 from kpl.faces import FaceStore
 from kpl.files import read_json, write_npz
 from kpl.losses import training_loss
 from kpl.networks import SUBSETS, FaceNetwork
+from kpl.training import build
 from kpl.views import Views
 
 FILE = "measured.npz"
@@ -24,8 +25,8 @@ WARM_STEPS, TIMED_STEPS = 2, 8
 def run(config: TrainFold) -> None:
     """Train `config` on one thread and leave measured.npz in its run folder; what is there already is kept.
 
-    nme, inner_nme: (7, H) of the H held-out samples seen through each subset of views; samples (H,); distance
-    (7, H, 106) of each landmark from the truth, and predicted (7, H, 106), the same as the predicted spread has it, both RMS
+    nme, inner_nme: (7, H) of the H held-out samples seen through each subset of views; samples (H,); distance (7, H,
+    106) of each landmark from the truth, and predicted (7, H, 106), the same as the predicted spread has it, both RMS
     in canonical units; parameters, multiply_adds of a sample, samples_per_s in training, memory in bytes.
     """
     if (config.run_folder / FILE).exists():

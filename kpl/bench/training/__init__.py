@@ -1,8 +1,8 @@
 """Training side by side: our loop, the bare step, a textbook PyTorch loop over JPEG files, PyTorch Lightning.
 
-All train the same network on the same samples with the same augmentation, batch size, optimizer and clipping; they take turns,
-and every turn has its own seed, so that noise of the machine and of the seed can be told from differences. samples/s are
-of training alone: no evaluation, no checkpoint, not the first epoch of a turn.
+All train the same network on the same samples with the same augmentation, batch size, optimizer and clipping; they take
+turns, and every turn has its own seed, so that noise of the machine and of the seed can be told from differences.
+samples/s are of training alone: no evaluation, no checkpoint, not the first epoch of a turn.
 """
 
 import argparse
@@ -54,9 +54,10 @@ def main(arguments: list[str]) -> None:
 
 
 def table(found: pd.DataFrame) -> pd.DataFrame:
-    """One row a contender: samples/s, the ratios to bare step and our loop (medians over turns of what stood side by side),
-    the CPU time of this process that a sample took with all that surrounds a run (what a loaded machine does not change),
-    the last epoch's loss with its standard deviation over turns, and the share of the time that our steps waited."""
+    """One row a contender: samples/s, the ratios to bare step and our loop (medians over turns of what stood side by
+    side), the CPU time of this process that a sample took with all that surrounds a run (what a loaded machine does not
+    change), the last epoch's loss with its standard deviation over turns, and the share of the time that our steps
+    waited."""
     rates = found.pivot(index="turn", columns="contender", values="rate")
     rows = []
     for name, mine in found.groupby("contender", sort=False):

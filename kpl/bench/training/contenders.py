@@ -1,7 +1,7 @@
 """Ways to train the same network on the same samples.
 
-Each takes (config, store, rows, folder of JPEG files) and tells the samples/s of each epoch, the loss of the last one, and the
-share of the time that it waited for data; NaN where there is none.
+Each takes (config, store, rows, folder of JPEG files) and tells the samples/s of each epoch, the loss of the last one,
+and the share of the time that it waited for data; NaN where there is none.
 """
 
 import time
@@ -14,14 +14,15 @@ import timm
 import torch
 from torch import nn
 
-from kpl import backbones, build, engine, train
+from kpl import train
 from kpl.bench.training.jpegs import jpeg_loader
 from kpl.config import TrainFold
 from kpl.faces import FaceStore
 from kpl.landmarks import COUNT
-from kpl.learner import MAX_GRADIENT_NORM, Learner
 from kpl.losses import training_loss
-from kpl.networks import FaceNetwork
+from kpl.networks import FaceNetwork, backbones
+from kpl.training import build, engine
+from kpl.training.learner import MAX_GRADIENT_NORM, Learner
 
 Found = tuple[list[float], float, float]
 

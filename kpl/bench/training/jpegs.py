@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from kpl import augment
 from kpl.config import TrainFold
 from kpl.faces import FaceStore
+from kpl.training import augment
 
 
 class Jpegs(Dataset):

@@ -114,8 +114,8 @@ def canonical_transform(points: np.ndarray) -> tuple[float, np.ndarray, np.ndarr
     centres are as far apart as the mean shape's; move their midpoint to the mean shape's. canonical = scale *
     rotation @ point + translation.
 
-    The competition's eye centres stray by less than 0.01, less than people's pupil distances do (about 5 %): its
-    frame must take size and place from the eyes as this rule does. Whatever the face does below or above them is left in.
+    The competition's eye centres stray by less than 0.01, less than people's pupil distances do (about 5 %): its frame
+    must take size and place from the eyes as this rule does. Whatever the face does below or above them is left in.
     """
     tilt = np.deg2rad(_TILT_DEGREES)
     rotation = np.array([[1, 0, 0], [0, np.cos(tilt), np.sin(tilt)], [0, -np.sin(tilt), np.cos(tilt)]])

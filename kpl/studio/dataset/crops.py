@@ -16,10 +16,10 @@ import pandas as pd
 from kpl import crop
 from kpl.captures import VIEWS
 from kpl.crop import Square
-from kpl.facestore import COLUMNS, NAMES
+from kpl.cropping.facestore import COLUMNS, NAMES
+from kpl.cropping.recipes import get
 from kpl.files import atomic, checksum, write_json, write_npz
 from kpl.landmarks import COUNT
-from kpl.recipes import get
 from kpl.studio.dataset import records
 from kpl.studio.dataset.settings import Settings
 from kpl.studio.picture import camera

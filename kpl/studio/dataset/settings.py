@@ -5,8 +5,8 @@ from functools import cached_property
 
 import numpy as np
 
+from kpl.cropping.recipes import LARGEST, SMALLEST
 from kpl.errors import BadInput
-from kpl.recipes import LARGEST, SMALLEST
 from kpl.studio.body import people
 
 # Each split counts from a number of its own: a subject must not change with the count of the others.
@@ -121,7 +121,8 @@ PRESETS: dict[str, dict] = {"competition": _COMPETITION, "crops": {**_COMPETITIO
 
 
 def settings_of(preset: str, given: dict) -> Settings:
-    """A preset's settings ("" is the default), where those `given` win. Raises BadInput for what does not go together."""
+    """A preset's settings ("" is the default), where those `given` win. Raises BadInput for what does not go
+    together."""
     if preset and preset not in PRESETS:
         raise BadInput(f"Preset {preset!r} is unknown: the known ones are {', '.join(PRESETS)}.")
     if "crop_size" in given and preset != "crops":

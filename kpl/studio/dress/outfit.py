@@ -1,4 +1,5 @@
-"""What a subject wears, and the colours of it and of the eyes, as numbers. Colours are linear light, lengths decimetres."""
+"""What a subject wears, and the colours of it and of the eyes, as numbers. Colours are linear light, lengths
+decimetres."""
 
 from dataclasses import dataclass
 

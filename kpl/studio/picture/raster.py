@@ -97,8 +97,8 @@ def entry_at(
     y: float,
     least: wp.uint64,
 ) -> wp.uint64:
-    """A triangle's entry in the depth buffer at (x, y): the nearness' bits, which sort as the numbers do, and its number.
-    `least` where it is not there, or is no nearer than that entry."""
+    """A triangle's entry in the depth buffer at (x, y): the nearness' bits, which sort as the numbers do, and its
+    number. `least` where it is not there, or is no nearer than that entry."""
     w = weights_at(a, b, c, x, y)
     if not is_inside(w):
         return least

@@ -10,8 +10,8 @@ from kpl.studio import worker
 from kpl.studio.dataset import crops, manifest
 from kpl.studio.dataset.settings import Settings
 
-from ..made import make
 from ..conftest import CACHE, contents, run_studio
+from ..made import make
 
 SETTINGS = Settings(
     train_subjects=2, val_subjects=1, test_subjects=1, subjects_with_all=1, scale=1.0, crop_size=32, seed=3

@@ -11,8 +11,8 @@ from kpl.studio.__main__ import main
 from kpl.studio.dataset import manifest, records
 from kpl.studio.dataset.settings import Settings
 
-from ..made import make, write_records
 from ..conftest import contents
+from ..made import make, write_records
 
 SETTINGS = Settings(train_subjects=2, val_subjects=1, test_subjects=1)
 LISTS = {"train_list.txt", "val_list.txt", "test_list.txt", "train_gt.pkl", "val_gt.pkl", "points2d.npz", "cameras.npz"}

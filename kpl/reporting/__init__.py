@@ -1,0 +1,1 @@
+"""From scores to a page: results table, breakdowns, drawings, report."""

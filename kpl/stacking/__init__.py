@@ -1,0 +1,1 @@
+"""What the second layers are made of: joined predictions, averages, regressors, and their comparison."""

@@ -1,0 +1,1 @@
+"""What a training step needs, and what keeps hours of them safe."""

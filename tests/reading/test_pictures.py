@@ -1,0 +1,107 @@
+import io
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import data
+
+from kpl.reading import pictures
+
+
+@pytest.fixture(scope="module")
+def photograph() -> Image.Image:
+    return Image.fromarray(data.astronaut()[:240, 100:420])
+
+
+def encoded(image: Image.Image, form: str, **options) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+def read(folder, content: bytes) -> pictures.Picture:
+    (folder / "t.jpg").write_bytes(content)
+    return pictures.read(str(folder / "t.jpg"))
+
+
+@pytest.mark.parametrize(
+    "form, mode, options, tolerance",
+    [
+        ("JPEG", "RGB", {"quality": 95}, 6),
+        ("JPEG", "RGB", {"quality": 95, "progressive": True}, 6),
+        ("JPEG", "CMYK", {"quality": 95}, 6),
+        ("PNG", "RGB", {}, 0),
+        ("PNG", "RGBA", {}, 0),
+        ("BMP", "RGB", {}, 0),
+        ("TIFF", "RGB", {}, 0),
+    ],
+)
+def test_every_kind_of_picture_is_read(photograph, tmp_path, form, mode, options, tolerance):
+    picture = read(tmp_path, encoded(photograph.convert(mode), form, **options))
+    expected = np.asarray(photograph).astype(int)
+    assert picture.pixels.dtype == np.uint8 and picture.size == (320, 240)
+    assert np.abs(picture.pixels - expected).mean() <= tolerance / 2
+    assert np.abs(picture.pixels.mean((0, 1)) - expected.mean((0, 1))).max() <= tolerance / 3
+
+
+def test_greys_of_any_depth(photograph, tmp_path):
+    grey = photograph.convert("L")
+    deep = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
+    for content in (encoded(grey, "PNG"), encoded(deep, "PNG"), encoded(grey, "JPEG", quality=100)):
+        picture = read(tmp_path, content).pixels
+        assert picture.shape == (240, 320, 3) and np.ptp(picture, axis=2).max() == 0
+        assert np.abs(picture[..., 0] - np.asarray(grey).astype(int)).max() <= 3
+    colours = np.asarray(photograph)[..., ::-1].astype(np.uint16) * 257  # three channels of 16 bits
+    picture = read(tmp_path, cv2.imencode(".png", colours)[1].tobytes())
+    np.testing.assert_array_equal(picture.pixels, photograph)
+
+
+def test_what_cannot_be_used_is_said(photograph, tmp_path):
+    jpeg, png, bmp = (encoded(photograph, form) for form in ("JPEG", "PNG", "BMP"))
+    noise = np.random.default_rng(0).integers(0, 255, 200, dtype=np.uint8).tobytes()
+    half = len(jpeg) // 2
+    for content, reason in (
+        (b"", "empty file"),
+        (b"This is a letter, not a picture.", "no picture"),
+        (jpeg[:300], "no picture"),
+        (jpeg[:half], "truncated"),
+        (jpeg[:half] + bytes(half), "truncated"),  # a download that stopped: the rest is zeros
+        (jpeg[:half] + noise + jpeg[half + 200 :], "damaged"),
+        (png[: len(png) // 2], "truncated"),
+        (png[:-2000] + bytes(1000) + png[-1000:], "damaged"),
+        (bmp[: len(bmp) // 2], "truncated"),
+    ):
+        with pytest.raises(pictures.Unusable, match=f"^{reason}"):
+            read(tmp_path, content)
+    for path in (None, str(tmp_path / "nowhere.jpg"), str(tmp_path)):
+        with pytest.raises(pictures.Unusable, match="^missing$"):
+            pictures.read(path)
+
+
+def test_padding_is_no_damage(photograph, tmp_path):
+    jpeg = encoded(photograph, "JPEG")
+    whole = read(tmp_path, jpeg).pixels
+    for padded in (jpeg + b"\0" * 100, jpeg[:-2] + b"\0\0\0" + jpeg[-2:]):
+        np.testing.assert_array_equal(read(tmp_path, padded).pixels, whole)
+
+
+@pytest.mark.parametrize("tag, quarters", [(1, 0), (3, 2), (6, 1), (8, 3)])
+def test_a_tag_turns_nothing_but_is_told(photograph, tmp_path, tag, quarters):
+    exif = Image.Exif()
+    exif[0x0112] = tag
+    picture = read(tmp_path, encoded(photograph, "JPEG", exif=exif))
+    assert picture.exif_quarters == quarters and picture.size == (320, 240)
+    assert np.abs(picture.pixels - np.asarray(photograph).astype(int)).mean() < 3
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG"])
+def test_a_huge_picture_is_read_reduced_and_a_monstrous_one_not_at_all(photograph, tmp_path, monkeypatch, form):
+    monkeypatch.setattr(pictures, "WORKING_PIXELS", 20_000)
+    picture = read(tmp_path, encoded(photograph, form))
+    assert picture.pixels.shape == (120, 160, 3) and picture.size == (320, 240)
+    small = cv2.resize(np.asarray(photograph), (160, 120), interpolation=cv2.INTER_AREA)
+    assert np.abs(picture.pixels - small.astype(int)).mean() < 3
+    monkeypatch.setattr(pictures, "MOST_PIXELS", 70_000)
+    with pytest.raises(pictures.Unusable, match="larger than 0 megapixels"):
+        read(tmp_path, encoded(photograph, form))

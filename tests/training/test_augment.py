@@ -1,0 +1,98 @@
+import numpy as np
+import pytest
+
+from kpl.landmarks import COUNT, MIRROR, index
+from kpl.training import augment
+
+SIDE = 64
+LANDMARK = index("nose_tip")
+
+
+def capture(seed, side=SIDE):
+    """Grey crops (3, side, side, 3) with a bright dot on one landmark of each view, and the points (3, 106, 2)."""
+    points = np.random.default_rng(seed).uniform(0.3, 0.7, (3, COUNT, 2)).astype(np.float32)
+    crops = np.full((3, side, side, 3), 40, dtype=np.uint8)
+    radius = side // 32
+    for view in range(3):
+        x, y = np.floor(points[view, LANDMARK] * side).astype(int)
+        crops[view, y - radius : y + radius + 1, x - radius : x + radius + 1] = 255
+    return crops, points
+
+
+def brightest(view):
+    weight = view.astype(float).sum(axis=2)
+    weight = np.where(weight > 0.6 * weight.max(), weight, 0)
+    y, x = np.indices(weight.shape)
+    return np.array([(weight * (x + 0.5)).sum(), (weight * (y + 0.5)).sum()]) / weight.sum() / view.shape[0]
+
+
+@pytest.mark.parametrize("crop_side", [SIDE, 4 * SIDE, SIDE // 2])
+def test_points_move_with_their_pictures(crop_side):
+    rng, far = np.random.default_rng(5), 0.0
+    for seed in range(4):
+        crops, points = capture(seed, crop_side)
+        for view in range(3):
+            move = augment.drawn_move(rng)
+            picture = augment.moved(crops[view], SIDE, move)
+            there = points[view, LANDMARK] @ move[:, :2].T + move[:, 2]
+            assert np.abs(brightest(picture) - there).max() < 0.5 / SIDE + 0.5 / crop_side
+            far = max(far, np.abs(there - points[view, LANDMARK]).max())
+    assert far > 0.04
+
+
+def test_all_changes_together_keep_points_on_their_pictures(monkeypatch):
+    """Without the patches and the noise, which may hide the dot."""
+    monkeypatch.setattr(augment, "SPOILED", 0.0)
+    monkeypatch.setattr(augment, "LIGHT", 0.05)
+    rng = np.random.default_rng(1)
+    for seed in range(4):
+        crops, points = capture(seed)
+        views, moved = augment.augmented(crops, SIDE, points, rng, augment.spoiling())
+        for view in range(3):
+            assert np.abs(brightest(views[view]) - moved[view, LANDMARK]).max() < 1.5 / SIDE
+            # one map moved all points of a view
+            known = np.column_stack([points[view], np.ones(COUNT)])
+            assert np.allclose(known @ np.linalg.lstsq(known, moved[view])[0], moved[view], atol=1e-5)
+
+
+def test_a_missing_view_stays_one():
+    for seed in range(20):
+        crops, points = capture(seed)
+        crops[1] = 0
+        views, _ = augment.augmented(crops, SIDE, points, np.random.default_rng(seed), augment.spoiling())
+        assert not views[1].any() and views[0].any() and views[2].any()
+
+
+def test_colours_change_within_their_bounds():
+    rng = np.random.default_rng(0)
+    grey = np.array([128.0, 128.0, 128.0, 1.0])
+    changed = np.array([augment.drawn_colours(rng) @ grey for _ in range(500)])
+    assert np.ptp(changed, axis=1).max() < 1e-9  # grey stays grey: hue and saturation turn about the grey axis
+    assert 30 < changed.min() < 70 and 190 < changed.max() < 240
+    turned = augment.hue_turn(120)
+    assert np.allclose(turned @ [1.0, 0, 0], [0, 1, 0]) and np.allclose(turned @ turned @ turned, np.eye(3))
+
+
+def test_spoiling_changes_pictures_in_several_ways():
+    crop = np.random.default_rng(0).integers(60, 200, (SIDE, SIDE, 3), dtype=np.uint8)
+    spoil = augment.spoiling()
+    kinds = set()
+    for seed in range(30):
+        spoil.set_random_seed(seed)
+        picture = spoil(image=crop)["image"]
+        changed = (picture != crop).any(axis=2).mean()
+        kinds.add("patches" if (picture == 0).all(axis=2).any() else "all over" if changed > 0.5 else "none")
+    assert kinds == {"patches", "all over"}
+
+
+def test_mirroring_moves_the_pictures_and_names_together_and_undoes_itself():
+    crops, points = capture(0)
+    shape = np.random.default_rng(0).normal(size=(COUNT, 3))
+    once = augment.mirrored(crops, shape, points)
+    assert np.array_equal(once[0][0], crops[2][:, ::-1])  # the right camera's picture is now the left one's
+    for view in range(3):
+        assert np.abs(brightest(once[0][view]) - once[2][view, MIRROR[LANDMARK]]).max() < 1 / SIDE
+    assert np.allclose(once[1][MIRROR[0]], shape[0] * [-1, 1, 1])
+    twice = augment.mirrored(*once)
+    assert np.array_equal(twice[0], crops)
+    assert np.allclose(twice[1], shape) and np.allclose(twice[2], points)

@@ -3,9 +3,9 @@
 import numpy as np
 
 # Where lids may be, in an eyeball's radii from its centre: what lies at the first distances is lifted to the second
-# ones, in order, so that a lid's outside stays before its inside. And how far round the ball that is so (cosines: not at all, wholly).
+# ones, in order, so that a lid's outside stays before its inside.
 _LID_DISTANCES = ([0.6, 1.06], [1.015, 1.06])
-_LID_FRONT = (0.0, 0.35)
+_LID_FRONT = (0.0, 0.35)  # how far round the ball that is so, as cosines: not at all, wholly
 
 
 def vertex_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:

@@ -17,13 +17,14 @@ from kpl.errors import BadInput
 from kpl.files import atomic
 from kpl.landmarks import COUNT
 from kpl.networks import views_present
-from kpl.stacking.second_layers import ridge
 
 Correction = tuple[Tensor, Tensor]  # weight (318, 318), bias (318,): what is added is landmarks @ weight + bias
 
 
 def fit(points: np.ndarray, truth: np.ndarray, subjects: np.ndarray) -> Correction:
     """The correction of predictions `points` (N, 106, 3) towards `truth` (N, 106, 3); canonical units."""
+    from kpl.stacking.second_layers import ridge  # here: it brings LightGBM, and only a release needs it
+
     size = COUNT * 3
     center = points.mean(axis=0)
     probes = center + np.concatenate([np.zeros((1, size)), np.eye(size)]).reshape(-1, COUNT, 3)

@@ -17,6 +17,7 @@ from sklearn.decomposition import PCA
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import GroupKFold
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from kpl.stacking.averages import (
@@ -92,7 +93,8 @@ def ridge(points: np.ndarray, truth: np.ndarray, subjects: np.ndarray, new_point
     residual = _flat(truth - weighted_average(points, weights)) / unit
     features = shorten.transform(seen)
     splits = list(GroupKFold(min(5, len(set(subjects)))).split(features, groups=subjects))
-    model = RidgeCV(ALPHAS, scoring="neg_mean_squared_error", cv=splits).fit(features, residual)
+    with threadpool_limits(1):  # on matrices this small a second thread waits more than it works: three times the time
+        model = RidgeCV(ALPHAS, scoring="neg_mean_squared_error", cv=splits).fit(features, residual)
     return _add(new_points, weights, model.predict(shorten.transform(raw(new_points))) * unit)
 
 

@@ -34,8 +34,8 @@ class NearestOrthogonal(Function):
     """M (B, 3, 3) -> U V^T of its singular value decomposition U S V^T.
 
     The gradients of U and V alone grow without bound where two singular values are alike; that of their product has
-    sums of singular values below the line, not differences: dR = U W V^T with W_ij = (P_ij - P_ji) / (s_i + s_j) and P
-    = U^T dM V (the orthogonal polar factor's derivative: Higham 2008, Functions of Matrices, chapter 8).
+    sums of singular values below the line, not differences: dR = U W V^T with W_ij = (P_ij - P_ji) / (s_i + s_j) and
+    P = U^T dM V (the orthogonal polar factor's derivative: Higham 2008, Functions of Matrices, chapter 8).
     """
 
     @staticmethod

@@ -38,8 +38,8 @@ def predict(left, middle, right, weights: str | Path = "released") -> Face:
 
     left, middle, right: each a path, or an array (H, W, 3) uint8 RGB; in `left` the nose points to the right. The
     pictures may lie on their side, all in the same way. One of them may be None, or show no face: the others answer, if
-    less surely. weights: "released", or a folder made by kpl.release. Raises BadInput if fewer than two faces are
-    found.
+    less surely.
+    weights: "released", or a folder made by kpl.release. Raises BadInput if fewer than two faces are found.
     """
     networks = ensemble.load(weights)
     read = [_pixels(picture, view) for picture, view in zip((left, middle, right), VIEWS)]

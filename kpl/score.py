@@ -12,9 +12,8 @@ from kpl.errors import BadInput
 from kpl.landmarks import ALIGN, COUNT, EYE_CENTERS, INNER
 
 BLOCK = 400  # samples measured at a time: few enough for the memory to be used again instead of asked for anew
-ANCHORS = 3 * np.array(ALIGN)[:, None] + np.arange(
-    3
-)  # (7, 3) places of the alignment landmarks' numbers in a flat shape
+# (7, 3): where the alignment landmarks' numbers stand in a flat shape.
+ANCHORS = 3 * np.array(ALIGN)[:, None] + np.arange(3)
 REPEATED = np.tile(np.eye(3), COUNT)  # (3, 318): three numbers times it are those numbers, once a landmark
 
 

@@ -154,8 +154,7 @@ def _agreement(picture: np.ndarray, points: np.ndarray, shape: np.ndarray) -> fl
 
 
 def _asymmetry(shape: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of the inner landmarks: the symmetric shape (K, 3) laid on the crop's template, and what departs from it (K,
-    2)."""
+    """Of the inner landmarks: the symmetric shape (K, 3) laid on the crop's template, and its departure (K, 2)."""
     symmetric = (shape + mirror_points(shape)) / 2
     flat = symmetric[:, :2] * [1, -1]
     matrix = crop.similarity(flat[_POINTS], crop.TEMPLATE[1])

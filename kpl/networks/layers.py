@@ -4,8 +4,7 @@ from torch import nn
 
 
 def three_layers(width: int, out: int, dropout: float, hidden: int = 512) -> nn.Sequential:
-    """Three fully connected layers with activation and dropout, the last started at zero. (..., width) -> (...,
-    out)."""
+    """Three fully connected layers with activation and dropout, the last from zero. (..., width) -> (..., out)."""
     return nn.Sequential(
         nn.Linear(width, hidden),
         nn.SiLU(),

@@ -26,8 +26,7 @@ def spatial_softmax(maps: Tensor) -> Tensor:
 
 
 def normalised(points2d: Tensor) -> Tensor:
-    """Each view's points with centroid 0 and RMS radius 1, so that how a face was cropped does not matter. (..., L,
-    2)."""
+    """Each view's points with centroid 0 and RMS radius 1, however a face was cropped. (..., L, 2)."""
     centred = points2d - points2d.mean(dim=-2, keepdim=True)
     radius = centred.square().sum(dim=-1, keepdim=True).mean(dim=-2, keepdim=True).sqrt()
     return centred / radius.clamp_min(1e-3)

@@ -113,9 +113,9 @@ def procrustes(shapes: np.ndarray) -> np.ndarray:
     shapes = shapes - shapes.mean(axis=1, keepdims=True)
     mean = shapes.mean(axis=0)
     for _ in range(4):
-        turns = score.nearest_orthogonal((mean.T @ shapes).transpose(1, 2, 0)).transpose(2, 0, 1)
+        turns = score.nearest_orthogonal(np.einsum("ki,nkj->ijn", mean, shapes))
         scales = np.sqrt((mean**2).sum() / (shapes**2).sum(axis=(1, 2)))
-        aligned = scales[:, None, None] * shapes @ turns.transpose(0, 2, 1)
+        aligned = scales[:, None, None] * shapes @ turns.transpose(2, 1, 0)
         mean = aligned.mean(axis=0)
     return aligned / np.linalg.norm(mean[EYE_CENTERS[0]] - mean[EYE_CENTERS[1]])
 

@@ -25,8 +25,8 @@ WARM_STEPS, TIMED_STEPS = 2, 8
 def run(config: TrainFold) -> None:
     """Train `config` on one thread and leave measured.npz in its run folder; what is there already is kept.
 
-    nme, inner_nme: (7, H) of the H held-out samples seen through each subset of views; samples (H,); distance (7, H,
-    106) of each landmark from the truth, and predicted (7, H, 106), the same as the predicted spread has it, both RMS
+    nme, inner_nme: (7, H) of the H held-out samples seen through each subset of views; samples (H,); distance
+    (7, H, 106) of each landmark from the truth, and predicted (7, H, 106), as the predicted spread has it, both RMS
     in canonical units; parameters, multiply_adds of a sample, samples_per_s in training, memory in bytes.
     """
     if (config.run_folder / FILE).exists():

@@ -69,9 +69,8 @@ def test_a_crop_is_what_is_cut_from_the_full_frame():
         cut = crop.crop(frame, Square(*squares[view]), 256)
         inside = crop.crop(np.full_like(frame, 255), Square(*squares[view]), 256)[..., 0] == 255
         assert inside.mean() > 0.8
-        own = own * inside[..., None].astype(
-            own.dtype
-        )  # a cut is black beyond the frame, where a rendered crop goes on
+        # A cut is black beyond the frame, where a rendered crop goes on.
+        own = own * inside[..., None].astype(own.dtype)
         assert np.abs(cut.astype(int) - own).mean() < 8  # noise and JPEG are drawn for each
         soft, shifted, soft_own = (
             cv2.GaussianBlur(each.astype(np.float32), (0, 0), 2) for each in (cut, np.roll(cut, 3, axis=1), own)

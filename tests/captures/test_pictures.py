@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from kpl.reading import pictures
+from kpl.captures import pictures
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_what_cannot_be_used_is_said(photograph, tmp_path):
     for content, reason in (
         (b"", "empty file"),
         (b"This is a letter, not a picture.", "no picture"),
-        (jpeg[:300], "no picture"),
+        (jpeg[:300], "truncated"),
         (jpeg[:half], "truncated"),
         (jpeg[:half] + bytes(half), "truncated"),  # a download that stopped: the rest is zeros
         (jpeg[:half] + noise + jpeg[half + 200 :], "damaged"),
@@ -102,6 +102,6 @@ def test_a_huge_picture_is_read_reduced_and_a_monstrous_one_not_at_all(photograp
     assert picture.pixels.shape == (120, 160, 3) and picture.size == (320, 240)
     small = cv2.resize(np.asarray(photograph), (160, 120), interpolation=cv2.INTER_AREA)
     assert np.abs(picture.pixels - small.astype(int)).mean() < 3
-    monkeypatch.setattr(pictures, "MOST_PIXELS", 70_000)
-    with pytest.raises(pictures.Unusable, match="larger than 0 megapixels"):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 35_000)
+    with pytest.raises(pictures.Unusable, match="too large"):
         read(tmp_path, encoded(photograph, form))

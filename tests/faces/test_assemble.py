@@ -1,4 +1,5 @@
-import json
+"""Whole stores: what stands in them, that they survive kills and changes, and what becomes of damaged captures."""
+
 import logging
 import os
 import pickle
@@ -7,76 +8,19 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from skimage import data
 
-from kpl import crop, faces
-from kpl.cropping import recipes
-from kpl.cropping.detected import iou
+from kpl import captures, faces
 from kpl.errors import BadInput
-from kpl.files import write_npz
+from kpl.faces import assemble, geometry, recipes
+from kpl.files import read_json
 
-SIZE = 32
-RECIPE = "centerface256"
-FILES = ("crops.npy", "faces.csv", "targets.npz", "done.json")
+from .made import FILES, RECIPE, SIZE, capture, contents, lying, photograph, save
 
-
-def photograph(seed: int, view: int) -> np.ndarray:
-    """An upright 200 x 300 picture with a real face somewhere, other light and size by seed and view."""
-    rng = np.random.default_rng([seed, view])
-    face = cv2.resize(data.astronaut()[20:220, 130:330], None, fx=0.7, fy=0.7)
-    picture = np.full((300, 200, 3), 90, np.uint8)
-    x, y = rng.integers(10, 50), rng.integers(40, 60)
-    picture[y : y + 140, x : x + 140] = (face * rng.uniform(0.7, 1.0)).astype(np.uint8)
-    return picture
-
-
-def save(path: Path, upright: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(path), crop.lying(upright)[..., ::-1])
-
-
-def capture(root: Path, *samples: str) -> Path:
-    for sample in samples:
-        for view in range(3):
-            save(root / sample / "Images" / str(view) / "t.png", photograph(int(sample[:5]), view))
-    return root
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {name: (folder / name).read_bytes() for name in FILES}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def few_pictures_decide():
-    """The orientation of these tiny sets."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(faces.orientation, "ENOUGH", 6)
-        yield
-
-
-@pytest.fixture(scope="module")
-def captures_folder(tmp_path_factory):
-    """Two subjects with truth, one without, and everything that can be missing."""
-    root = capture(tmp_path_factory.mktemp("captures"), "00001/01", "00001/02", "00002/01", "00003/01")
-    save(root / "00001/02/Images/1/t.png", np.full((300, 200, 3), 90, np.uint8))  # nobody there
-    (root / "00002/01/Images/0/t.png").write_bytes(b"damaged")
-    (root / "00003/01/Images/2/t.png").unlink()
-    shape = np.random.default_rng(0).normal(size=(106, 3))
-    (root / "gt.pkl").write_bytes(pickle.dumps({"00001/01": shape, "00001/02": shape, "00002/01": shape + 1}))
-    points = np.random.default_rng(1).uniform(50, 150, (1, 3, 106, 2)).astype(np.float32)
-    write_npz(root / "points2d.npz", samples=np.array(["00001/01"]), points=points)
-    return root
-
-
-@pytest.fixture(scope="module")
-def store(captures_folder, tmp_path_factory):
-    return faces.build(captures_folder, tmp_path_factory.mktemp("faces") / "here", RECIPE, SIZE, jobs=2)
+pytestmark = pytest.mark.usefixtures("few_pictures_decide")
 
 
 def test_the_table_says_what_became_of_each_picture(store):
@@ -109,9 +53,9 @@ def test_crops_are_upright_squares_of_the_pictures(store):
             if row[f"status{view}"] == "excluded":
                 assert not store.crops[i, view].any()
             elif row[f"status{view}"] == "ok":
-                square = crop.Square(*(int(row[f"{name}{view}"]) for name in ("x", "y", "side")))
+                square = geometry.Square(*(int(row[f"{name}{view}"]) for name in ("x", "y", "side")))
                 picture = photograph(int(row["subject"]), view)
-                expected = crop.crop(picture, square, SIZE).astype(int)
+                expected = geometry.crop(picture, square, SIZE).astype(int)
                 assert np.abs(store.crops[i, view] - expected).max() <= 1  # turned after it was scaled, not before
 
 
@@ -150,32 +94,44 @@ def test_a_finished_store_is_left_alone(captures_folder, store):
     assert sorted(path.name for path in store.folder.iterdir()) == sorted(FILES)
 
 
-def test_only_what_changed_is_computed_again(captures_folder, store, tmp_path, monkeypatch):
+def test_a_store_of_changed_captures_is_that_of_a_fresh_folder(captures_folder, store, tmp_path):
     root = shutil.copytree(captures_folder, tmp_path / "captures")
     folder = shutil.copytree(store.folder, tmp_path / "faces")
     capture(root, "00004/01")
     save(root / "00001/01/Images/0/t.png", photograph(9, 0))
-    asked = []
-    compute = faces.shards.compute
-    monkeypatch.setattr(faces.shards, "compute", lambda pieces, *rest: (asked.extend(pieces), compute(pieces, *rest)))
     again = faces.build(root, folder, RECIPE, SIZE, jobs=1)
-    assert [len(piece.pictures) for piece in asked] == [2, 1]  # subject 00001, and the new one
     fresh = faces.build(root, tmp_path / "fresh", RECIPE, SIZE, jobs=1)
     assert contents(folder) == contents(tmp_path / "fresh")
     assert again.fingerprint == fresh.fingerprint != store.fingerprint
 
 
-def test_another_truth_needs_no_picture(captures_folder, store, tmp_path, monkeypatch):
+def test_another_truth_is_another_store(captures_folder, store, tmp_path):
     root = shutil.copytree(captures_folder, tmp_path / "captures")
     folder = shutil.copytree(store.folder, tmp_path / "faces")
     (root / "gt.pkl").write_bytes(pickle.dumps({"00001/01": np.ones((106, 3))}))
-    monkeypatch.setattr(faces.shards, "compute", lambda pieces, *rest: calls.append(len(pieces)))
-    calls = []
     again = faces.build(root, folder, RECIPE, SIZE, jobs=1)
     assert again.table["split"].tolist() == ["train", "test", "test", "test"]
     assert (again.points3d[0] == 1).all() and again.fingerprint != store.fingerprint
     np.testing.assert_array_equal(again.crops, store.crops)
-    assert calls == [0]
+
+
+def test_a_store_depends_on_the_code(captures_folder, store, tmp_path, monkeypatch):
+    folder = shutil.copytree(store.folder, tmp_path / "faces")
+    monkeypatch.setattr(assemble, "_CODE", "of tomorrow")
+    again = faces.build(captures_folder, folder, RECIPE, SIZE, jobs=1)
+    assert again.fingerprint == store.fingerprint
+    assert read_json(folder / "done.json")["inputs"] != read_json(store.folder / "done.json")["inputs"]
+
+
+def test_a_shard_that_is_there_is_not_made_again(captures_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(assemble, "MOST_SAMPLES", 2)
+    shards = assemble.plan(captures.find(captures_folder), {}, recipes.get(RECIPE, SIZE))
+    assert [len(shard.pictures) for shard in shards] == [2, 2]
+    files = [tmp_path / f"{shard.name}.npz" for shard in shards]
+    assemble.compute(shards[:1], tmp_path, jobs=1)
+    before = files[0].stat().st_mtime_ns
+    assemble.compute(shards, tmp_path, jobs=1)
+    assert files[0].stat().st_mtime_ns == before and files[1].is_file()
 
 
 def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path):
@@ -188,39 +144,18 @@ def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path):
     command = f"from kpl import faces; faces.build({str(root)!r}, {str(folder)!r}, {RECIPE!r}, {SIZE}, jobs=1)"
     process = subprocess.Popen([sys.executable, "-c", command], stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 300
-    while not list(folder.glob("shards/[!.]*.npz")) and time.monotonic() < deadline:
+    while not list(folder.glob("shards/*/[!.]*.npz")) and time.monotonic() < deadline:
         time.sleep(0.005)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    finished = list(folder.glob("shards/[!.]*.npz"))
-    assert 1 <= len(finished) < 6 and not (folder / "done.json").exists()
+    finished = list(folder.glob("shards/*/[!.]*.npz"))
+    assert 1 <= len(finished) < 3 and not (folder / "done.json").exists()
     with pytest.raises(BadInput, match="no finished store"):
         faces.load(folder)
     (folder / ".crops.1.tmp.npy").write_bytes(b"left over by a kill a little later")
     faces.build(root, folder, RECIPE, SIZE, jobs=1)
     assert contents(folder) == contents(whole.folder)
     assert sorted(path.name for path in folder.iterdir()) == sorted(FILES)
-
-
-def test_a_shard_that_is_there_is_not_made_again(captures_folder, tmp_path, monkeypatch):
-    samples = faces.captures.find(captures_folder)
-    pictures = list(samples[["view0", "view1", "view2"]].itertuples(index=False, name=None))
-    job = faces.shards.Job(recipes.get(RECIPE, SIZE), crop.LYING)
-    pieces = faces.shards.plan(samples["subject"].tolist(), samples["sample"].tolist(), pictures, job)
-    assert [len(piece.pictures) for piece in pieces] == [2, 1, 1]
-    faces.shards.compute(pieces[:2], tmp_path, job, jobs=1)
-    before = {piece.key: piece.file(tmp_path).stat().st_mtime_ns for piece in pieces[:2]}
-    faces.shards.compute(pieces, tmp_path, job, jobs=1)
-    assert {piece.key: piece.file(tmp_path).stat().st_mtime_ns for piece in pieces[:2]} == before
-    assert pieces[2].file(tmp_path).is_file()
-
-
-@pytest.mark.parametrize("size, expected", [(SIZE, [64, 36]), (600, [20] * 5)])
-def test_large_subjects_are_cut_into_several_shards(size, expected):
-    names = [f"00001/{i:03}" for i in range(100)]
-    job = faces.shards.Job(recipes.get(RECIPE, size), crop.LYING)
-    pieces = faces.shards.plan(["00001"] * 100, names, [(None, None, None)] * 100, job)
-    assert [len(piece.pictures) for piece in pieces] == expected
 
 
 def test_the_studio_is_detected(tiny_captures, tmp_path):
@@ -246,55 +181,6 @@ def test_no_face_anywhere_is_refused(tmp_path):
         faces.build(tmp_path / "captures", tmp_path / "faces", RECIPE, SIZE, jobs=1)
 
 
-def test_a_damaged_store_is_refused(store, tmp_path):
-    for name, damage in (
-        ("targets.npz", b"x"),
-        ("crops.npy", b"x"),
-        ("done.json", b"{"),
-        ("faces.csv", (store.folder / "faces.csv").read_bytes().rsplit(b"\n", 2)[0]),
-    ):
-        folder = shutil.copytree(store.folder, tmp_path / name)
-        (folder / name).write_bytes(damage)
-        with pytest.raises(BadInput, match="delete it"):
-            faces.load(folder)
-
-
-def test_counts_are_in_the_marker(store):
-    counts = json.loads((store.folder / "done.json").read_text())["counts"]
-    assert counts == {
-        "samples": 4,
-        "subjects": 3,
-        "with_truth": 3,
-        "excluded_samples": 0,
-        "ok": [3, 3, 3],
-        "fallback": [0, 1, 0],
-        "excluded": [1, 0, 1],
-    }
-
-
-def test_a_store_of_the_first_format_is_still_read(store, tmp_path):
-    folder = shutil.copytree(store.folder, tmp_path / "old")
-    table = store.table.copy()
-    for view in range(3):
-        table[f"status{view}"] = table[f"status{view}"].replace("excluded", "missing")
-    added = [f"{name}{view}" for name in ("reason", "roll", "picture") for view in range(3)]
-    table.drop(columns=["outcome", *added]).to_csv(folder / "faces.csv", index=False)
-    write_npz(
-        folder / "targets.npz",
-        samples=store.table["sample"].to_numpy(str),
-        points3d=store.points3d,
-        points2d=store.points2d,
-    )
-    done = json.loads((folder / "done.json").read_text())
-    del done["orientation"]
-    (folder / "done.json").write_text(json.dumps(done))
-    old = faces.load(folder)
-    np.testing.assert_allclose(old.transforms, store.transforms, atol=1e-9)
-    np.testing.assert_array_equal(old.known, store.known)
-    assert old.table["status0"].tolist() == store.table["status0"].tolist()
-    assert old.table["outcome"].tolist() == store.table["outcome"].tolist()
-
-
 def test_fewer_than_two_good_views_exclude_a_sample_from_training_but_keep_it(tmp_path):
     root = capture(tmp_path / "captures", "00001/01", "00002/01", "00003/01")
     for name in ("00002/01/Images/0", "00003/01/Images/0", "00003/01/Images/2"):
@@ -312,7 +198,7 @@ def test_every_kind_of_damage_has_its_outcome_and_spoils_no_other(tmp_path):
     samples = [f"{subject:05}/01" for subject in range(1, 11)]
     clean = faces.build(capture(tmp_path / "clean", *samples), tmp_path / "clean_faces", size=SIZE, jobs=1)
     root = capture(tmp_path / "damaged", *samples)
-    grey = [Image.fromarray(crop.lying(photograph(subject, 0))).convert("L") for subject in range(1, 11)]
+    grey = [Image.fromarray(lying(photograph(subject, 0))).convert("L") for subject in range(1, 11)]
 
     def at(i, view=0):
         return root / samples[i] / f"Images/{view}/t.png"
@@ -323,7 +209,7 @@ def test_every_kind_of_damage_has_its_outcome_and_spoils_no_other(tmp_path):
     at(3).unlink()
     grey[4].save(at(4))
     Image.fromarray(np.asarray(grey[5]).astype(np.uint16) * 257).save(at(5))
-    Image.fromarray(crop.lying(photograph(7, 0))).convert("CMYK").save(at(6), "JPEG", quality=95)
+    Image.fromarray(lying(photograph(7, 0))).convert("CMYK").save(at(6), "JPEG", quality=95)
     Image.new("RGB", grey[7].size, (90, 90, 90)).save(at(7))
     x, side = int(clean.table["x0"][8]), int(clean.table["side0"][8])
     save(at(8), np.ascontiguousarray(photograph(9, 0)[:, x + int(0.4 * side) :]))
@@ -331,7 +217,7 @@ def test_every_kind_of_damage_has_its_outcome_and_spoils_no_other(tmp_path):
     tag[0x0112] = 8  # its pixels are upright already, and the tag says that it differs from the others
     Image.fromarray(photograph(10, 0)).save(at(9), "JPEG", quality=95, exif=tag)
     save(at(0, 2), np.hstack([photograph(1, 2), photograph(1, 2)[:, ::-1]]))
-    Image.fromarray(crop.lying(photograph(2, 2))).resize((6000, 4000)).save(at(1, 2), "JPEG")  # twenty times as large
+    Image.fromarray(lying(photograph(2, 2))).resize((6000, 4000)).save(at(1, 2), "JPEG")  # twenty times as large
 
     store = faces.build(root, tmp_path / "faces", size=SIZE, jobs=1)
     assert list(zip(store.table["status0"], store.table["reason0"])) == [
@@ -352,18 +238,18 @@ def test_every_kind_of_damage_has_its_outcome_and_spoils_no_other(tmp_path):
     np.testing.assert_array_equal(store.crops[:, 1], clean.crops[:, 1])
     np.testing.assert_array_equal(store.crops[2:, 2], clean.crops[2:, 2])
     for i in (4, 5, 6, 9):  # and what could be read shows the same face
-        assert iou(square(store, i, 0), square(clean, i, 0)) > 0.8
-    assert iou(square(store, 1, 2) / 20, square(clean, 1, 2)) > 0.8
+        np.testing.assert_allclose(square(store, i, 0), square(clean, i, 0), atol=0.1 * square(clean, i, 0)[2])
+    np.testing.assert_allclose(square(store, 1, 2) / 20, square(clean, 1, 2), atol=0.1 * square(clean, 1, 2)[2])
 
 
 def square(store: faces.FaceStore, row: int, view: int) -> np.ndarray:
-    x, y, side = (store.table[f"{name}{view}"][row] for name in ("x", "y", "side"))
-    return np.array([x, y, x + side, y + side])
+    """x, y and side."""
+    return np.array([store.table[f"{name}{view}"][row] for name in ("x", "y", "side")], float)
 
 
 def test_listed_boxes_are_cut_without_a_detector(tiny_captures, tmp_path):
     root = shutil.copytree(tiny_captures, tmp_path / "captures", copy_function=os.symlink)
-    boxes = faces.captures.boxes(root)
+    boxes = captures.boxes(root)
     assert boxes, "the studio writes lists"
     store = faces.build(root, tmp_path / "faces", "list256", 64, jobs=1)
     listed = store.table["sample"].isin(boxes).to_numpy()
@@ -386,3 +272,26 @@ def test_swapped_views_are_put_in_their_places(store, captures_folder, tmp_path)
     assert swapped.table["picture0"][0] == "00001/01/Images/2/t.png"
     with np.load(captures_folder / "points2d.npz") as file:
         np.testing.assert_allclose(swapped.on_picture(0, 0, swapped.points2d[0, 0]), file["points"][0, 2], atol=1e-3)
+
+
+def test_all_cores_of_a_machine_that_cannot_be_asked_for_its_share(tmp_path, monkeypatch):
+    """As macOS, which has no sched_getaffinity."""
+    monkeypatch.delattr(os, "sched_getaffinity")
+    store = faces.build(capture(tmp_path / "captures", "00001/01"), tmp_path / "faces", size=SIZE)
+    assert store.table["outcome"].tolist() == ["ok"]
+
+
+def test_strange_names_come_back_as_they_were(tmp_path):
+    names = [
+        '00001"quoted',
+        "00002,comma",
+        "00003_<!--<script>",
+        "00004_\u05e9\u05dc\u05d5\u05dd",
+        "00005_" + 150 * "x",
+        "00006/NA",
+    ]
+    store = faces.build(capture(tmp_path / "captures", *names), tmp_path / "faces", size=SIZE, jobs=1)
+    assert store.table["sample"].tolist() == sorted(names) and (store.table["outcome"] == "ok").all()
+    assert faces.load(tmp_path / "faces").table["picture0"].tolist() == [
+        f"{name}/Images/0/t.png" for name in sorted(names)
+    ]

@@ -5,18 +5,17 @@ of pixel (column, row) is (column + 0.5, row + 0.5). Crop units are 0..1 over th
 affine matrices (2, 3) that `moved` applies.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from kpl.errors import BadInput
 
-# Where the square lies on a detector's box: its side over the box's longer side, and its centre's shift from the
-# box's centre in sides. Measured with CenterFace on 630 studio pictures: the box reaches up to the hair, and in side
-# views it leaves out the rear of the near cheek. The smallest square around the landmarks is 0.82, 0.85, 0.82 (+- 0.04)
-# of the longer side, and its centre strays by 0.03; this one is larger by a margin of twice that on either side.
-# RetinaFace learned from the same boxes (WIDER FACE).
+# Where the square lies on a detector's box: its side over the box's longer side, and its centre's shift from the box's
+# in sides. Measured with CenterFace on 630 studio pictures, whose landmarks' smallest square is 0.82, 0.85, 0.82 (+- 0.04)
+# of the longer side and strays by 0.03; this one is larger by a margin of twice that on either side. RetinaFace learned
+# from the same boxes (WIDER FACE).
 SIDE = (0.92, 0.96, 0.92)  # views 0, 1, 2
 SHIFT_X = (-0.026, 0.0, 0.026)
 SHIFT_Y = 0.123
@@ -32,8 +31,7 @@ TEMPLATE = np.array(
 )
 
 
-@dataclass(frozen=True)
-class Turn:
+class Turn(NamedTuple):
     """What makes a stored picture upright: quarter turns clockwise, then, if mirrored, left and right exchanged."""
 
     quarters: int = 1
@@ -42,11 +40,9 @@ class Turn:
 
 LYING = Turn()  # the competition's cameras were mounted on their side
 AS_IT_IS = Turn(0)
-_ROTATIONS = (cv2.ROTATE_90_CLOCKWISE, cv2.ROTATE_180, cv2.ROTATE_90_COUNTERCLOCKWISE)
 
 
-@dataclass(frozen=True)
-class Square:
+class Square(NamedTuple):
     """A square in an upright picture's pixels, which may go beyond the picture: top left corner and side."""
 
     x: int
@@ -56,19 +52,14 @@ class Square:
     @property
     def box(self) -> np.ndarray:
         """(4,) x1 y1 x2 y2."""
-        return np.array([self.x, self.y, self.x + self.side, self.y + self.side], dtype=np.float64)
+        return np.array([self.x, self.y, self.x + self.side, self.y + self.side], float)
 
 
 def upright(picture: np.ndarray, turn: Turn = LYING) -> np.ndarray:
     """A stored picture (H, W, ...) turned upright. OpenCV turns pictures ten times as fast as numpy."""
-    turned = picture if turn.quarters % 4 == 0 else cv2.rotate(picture, _ROTATIONS[turn.quarters % 4 - 1])
-    return cv2.flip(turned, 1) if turn.mirrored else turned
-
-
-def lying(picture: np.ndarray, turn: Turn = LYING) -> np.ndarray:
-    """Undo `upright`."""
-    plain = cv2.flip(picture, 1) if turn.mirrored else picture
-    return upright(plain, Turn(-turn.quarters % 4))
+    code = {1: cv2.ROTATE_90_CLOCKWISE, 2: cv2.ROTATE_180, 3: cv2.ROTATE_90_COUNTERCLOCKWISE}.get(turn.quarters % 4)
+    picture = picture if code is None else cv2.rotate(picture, code)
+    return cv2.flip(picture, 1) if turn.mirrored else picture
 
 
 def upright_size(width: float, height: float, turn: Turn = LYING) -> tuple[float, float]:
@@ -78,32 +69,27 @@ def upright_size(width: float, height: float, turn: Turn = LYING) -> tuple[float
 
 def to_upright(width: float, height: float, turn: Turn = LYING) -> np.ndarray:
     """The map (2, 3) from a stored picture of this size into the upright one."""
-    matrix = {
-        0: [[1, 0, 0], [0, 1, 0]],
-        1: [[0, -1, height], [1, 0, 0]],
-        2: [[-1, 0, width], [0, -1, height]],
-        3: [[0, 1, 0], [-1, 0, width]],
-    }[turn.quarters % 4]
-    mirror = [[-1, 0, upright_size(width, height, turn)[0]], [0, 1, 0]]
-    return joined(mirror, matrix) if turn.mirrored else np.array(matrix, dtype=np.float64)
+    matrix = np.eye(2, 3)
+    for _ in range(turn.quarters % 4):
+        matrix = joined([[0, -1, height], [1, 0, 0]], matrix)
+        width, height = height, width
+    return joined([[-1, 0, width], [0, 1, 0]], matrix) if turn.mirrored else matrix
 
 
 def moved(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Points (..., 2) mapped by a matrix (2, 3)."""
-    matrix = np.asarray(matrix, dtype=np.float64)
     return points @ matrix[:, :2].T + matrix[:, 2]
 
 
 def moved_box(matrix: np.ndarray, box: np.ndarray) -> np.ndarray:
     """A box (4,) x1 y1 x2 y2 mapped by a matrix that keeps its sides horizontal and vertical."""
-    corners = moved(matrix, np.asarray(box, dtype=np.float64).reshape(2, 2))
+    corners = moved(matrix, np.asarray(box, float).reshape(2, 2))
     return np.concatenate([corners.min(0), corners.max(0)])
 
 
 def joined(second: np.ndarray, first: np.ndarray) -> np.ndarray:
     """The map that does `first`, then `second`."""
-    second, first = (np.vstack([matrix, [0, 0, 1]]) for matrix in (second, first))
-    return (second @ first)[:2]
+    return (np.vstack([second, [0, 0, 1]]) @ np.vstack([first, [0, 0, 1]]))[:2]
 
 
 def inverse(matrix: np.ndarray) -> np.ndarray:
@@ -112,12 +98,9 @@ def inverse(matrix: np.ndarray) -> np.ndarray:
 
 
 def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """The turn, scale and shift (2, 3) that bring points (K, 2) closest to others in the least squares.
-
-    The closed form in complex numbers: S. Umeyama, "Least-squares estimation of transformation parameters between two
-    point patterns", 1991, in the plane and without mirroring.
-    """
-    a, b = (points[:, 0] + 1j * points[:, 1] for points in (source, target))
+    """The turn, scale and shift (2, 3) that bring points (K, 2) closest to others in the least squares: S. Umeyama,
+    "Least-squares estimation of transformation parameters between two point patterns", 1991, in complex numbers."""
+    a, b = (points @ [1, 1j] for points in (source, target))
     factor = np.vdot(a - a.mean(), b - b.mean()) / max(np.vdot(a - a.mean(), a - a.mean()).real, 1e-12)
     shift = b.mean() - factor * a.mean()
     return np.array([[factor.real, -factor.imag, shift.real], [factor.imag, factor.real, shift.imag]])
@@ -143,40 +126,33 @@ def square_of_points(points: np.ndarray) -> np.ndarray:
 
 
 def likely_squares(found: np.ndarray, square: np.ndarray, frame: np.ndarray) -> np.ndarray:
-    """Where faces should be that were not found: (N, 3, 3) int64 x, y, side.
+    """Where faces should be that were not found: (N, 3, 3) x, y, side in whole pixels.
 
-    found (N, 3) bool, square (N, 3, 3) x, y, side and frame (N, 3, 2) width, height in upright pixels. A square is
-    the view's median over all samples, in parts of the picture, moved up or down and scaled as far as the sample's
-    other views differ from their medians: the cameras stand at one height, so these go together. Raises BadInput
-    if no face was found at all.
+    found (N, 3) bool, square (N, 3, 3) x, y, side and frame (N, 3, 2) width, height in upright pixels. A square is the
+    view's median in parts of the picture, moved up or down and scaled as the sample's other views differ from theirs:
+    the cameras stand at one height. Raises BadInput if no face was found at all.
     """
     if not found.any():
         raise BadInput("no face was found in any picture: look at them, and give their turn in the parameter 'turn'.")
-    parts = np.full(square.shape, np.nan)
-    width, height = frame[found].T
-    x, y, side = square[found].T
-    parts[found] = np.stack([(x + side / 2) / width, (y + side / 2) / height, side / width], 1)
-    overall = np.nanmedian(parts[found], axis=0)
-    median = np.stack(
-        [np.median(parts[seen, view], axis=0) if seen.any() else overall for view, seen in enumerate(found.T)]
-    )
+    parts = np.concatenate([(square[..., :2] + square[..., 2:] / 2) / frame, square[..., 2:] / frame[..., :1]], -1)
+    overall = np.median(parts[found], axis=0)
+    median = np.array([np.median(parts[seen, i], axis=0) if seen.any() else overall for i, seen in enumerate(found.T)])
     own = np.where(found[..., None], parts - median, 0).sum(1) / np.maximum(found.sum(1), 1)[:, None]  # (N, 3)
-    wanted = median + own[:, None] * np.array([0.0, 1.0, 1.0])
-    side = np.maximum(wanted[..., 2] * frame[..., 0], 1)
-    corner = wanted[..., :2] * frame - side[..., None] / 2
-    return np.concatenate([corner, side[..., None]], -1).round().astype(np.int64)
+    wanted = median + own[:, None] * [0.0, 1.0, 1.0]
+    side = np.maximum(wanted[..., 2:] * frame[..., :1], 1)
+    return np.concatenate([wanted[..., :2] * frame - side / 2, side], -1).round()
 
 
 def square_to_crop(square: Square) -> np.ndarray:
     """The map (2, 3) from upright pixels into the crop units of a square."""
-    return np.array([[1, 0, -square.x], [0, 1, -square.y]], dtype=np.float64) / square.side
+    return np.array([[1, 0, -square.x], [0, 1, -square.y]], float) / square.side
 
 
 def crop(picture: np.ndarray, square: Square, size: int) -> np.ndarray:
     """Cut a square out of a picture (H, W, 3) uint8 and scale it to (size, size, 3); outside is black."""
     height, width = picture.shape[:2]
-    left, right = (int(np.clip(x, 0, width)) for x in (square.x, square.x + square.side))
-    top, bottom = (int(np.clip(y, 0, height)) for y in (square.y, square.y + square.side))
+    left, right = np.clip([square.x, square.x + square.side], 0, width)
+    top, bottom = np.clip([square.y, square.y + square.side], 0, height)
     whole = np.zeros((square.side, square.side, *picture.shape[2:]), picture.dtype)
     whole[top - square.y : bottom - square.y, left - square.x : right - square.x] = picture[top:bottom, left:right]
     if square.side == size:
@@ -186,15 +162,12 @@ def crop(picture: np.ndarray, square: Square, size: int) -> np.ndarray:
 
 
 def warp(picture: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
-    """Cut along a similarity (2, 3) from the picture's pixels into crop units: (size, size, 3) uint8, outside is
-    black."""
-    matrix = np.asarray(matrix, dtype=np.float64) * size
+    """Cut along a similarity (2, 3) from the picture's pixels into crop units: (size, size, 3) uint8, outside black."""
+    matrix = np.asarray(matrix, float) * size
     scale = np.sqrt(abs(np.linalg.det(matrix[:, :2])))
     if scale < 1:  # average all pixels first, as `crop` does
-        height, width = picture.shape[:2]
-        small = max(1, round(width * scale)), max(1, round(height * scale))
-        matrix = joined(matrix, [[width / small[0], 0, 0], [0, height / small[1], 0]])
+        small = [max(1, round(side * scale)) for side in picture.shape[1::-1]]
+        matrix = joined(matrix, np.diag([*np.divide(picture.shape[1::-1], small), 0])[:2])
         picture = cv2.resize(picture, small, interpolation=cv2.INTER_AREA)
-    centres = matrix.copy()  # OpenCV counts from the centre of the first pixel
-    centres[:, 2] += matrix[:, :2] @ [0.5, 0.5] - 0.5
-    return cv2.warpAffine(picture, centres, (size, size), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT)
+    matrix[:, 2] += matrix[:, :2] @ [0.5, 0.5] - 0.5  # OpenCV counts from the centre of the first pixel
+    return cv2.warpAffine(picture, matrix, (size, size), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT)

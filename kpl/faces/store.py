@@ -3,12 +3,12 @@
 crops.npy    (N, 3, S, S, 3) uint8 RGB, zeros where a view is excluded: a sample's three crops are one read
 faces.csv    sample, subject, expression, split, outcome (ok; fallback: not all views are; excluded: fewer than two views
              in which a face was found, so it is not trained on), and for each view v: status{v} and reason{v} (see
-             kpl.cropping.cutting), score{v}, roll{v} (degrees clockwise), picture{v} (its file below the captures), x{v}, y{v},
+             kpl.faces.cutting), score{v}, roll{v} (degrees clockwise), picture{v} (its file below the captures), x{v}, y{v},
              side{v} (the crop's square) and width{v}, height{v}, all in pixels of the upright picture; empty where
              there is none
 targets.npz  samples (N,), points3d (N, 106, 3) canonical, points2d (N, 3, 106, 2) in crop units, and transforms
-             (N, 3, 2, 3) from stored pixels into crop units; NaN if unknown
-done.json    written last: recipe, orientation, counts, and a fingerprint of all of the above
+             (N, 3, 2, 3) from stored pixels into crop units; NaN if unknown.
+done.json    written last: recipe, orientation, SHA-256 of the detector's weights, fingerprint of all of the above
 """
 
 from dataclasses import dataclass
@@ -18,14 +18,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kpl import crop
 from kpl.captures import VIEWS
 from kpl.errors import BadInput
+from kpl.faces import geometry
 from kpl.files import read_json, read_npz
 
 NAMES = ["sample", "subject", "expression", "split"]
 COLUMNS = ["status", "reason", "score", "roll", "picture", "x", "y", "side", "width", "height"]  # of each view
 _TEXTS = ("status", "reason", "picture")
+_TARGETS = ("points3d", "points2d", "transforms")
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,7 @@ class FaceStore:
     recipe: dict[str, Any]  # name, detector, cut, size
     folder: Path
     fingerprint: str  # changes with the table, the crops or the targets
-    transforms: np.ndarray | None = (
-        None  # (N, 3, 2, 3) from stored pixels into crop units, NaN where a view is excluded
-    )
+    transforms: np.ndarray | None = None  # (N, 3, 2, 3) from stored pixels into crop units, NaN where excluded
     orientation: str = ""  # one line: turn and side, on what evidence
 
     @property
@@ -61,7 +60,7 @@ class FaceStore:
 
     def on_picture(self, row: int, view: int, points: np.ndarray) -> np.ndarray:
         """Points (..., 2) in crop units, in pixels of the original picture as it is stored."""
-        return crop.moved(crop.inverse(self.transforms[row, view]), points)
+        return geometry.moved(geometry.inverse(self.transforms[row, view]), points)
 
 
 def load(folder: str | Path) -> FaceStore:
@@ -70,57 +69,21 @@ def load(folder: str | Path) -> FaceStore:
     if not (folder / "done.json").is_file():
         raise BadInput(f"{folder} is no finished store of faces: run 01_preprocess with this folder as 'faces'.")
     done = read_json(folder / "done.json")
-    names = ("samples", "points3d", "points2d") + (("transforms",) if "orientation" in done else ())
-    targets = read_npz(folder / "targets.npz", names)
+    targets = read_npz(folder / "targets.npz", ("samples", *_TARGETS))
     try:
-        table = pd.read_csv(
-            folder / "faces.csv",
-            dtype=dict.fromkeys([*NAMES, *(f"{name}{view}" for name in _TEXTS for view in VIEWS)], str),
-            keep_default_na=False,
-            na_values={f"{name}{view}": [""] for name in COLUMNS if name not in _TEXTS for view in VIEWS},
-        )
+        texts = dict.fromkeys([*NAMES, *(f"{name}{view}" for name in _TEXTS for view in VIEWS)], str)
+        empty = {f"{name}{view}": [""] for name in COLUMNS if name not in _TEXTS for view in VIEWS}
+        table = pd.read_csv(folder / "faces.csv", dtype=texts, keep_default_na=False, na_values=empty)
         crops = np.load(folder / "crops.npy", mmap_mode="r", allow_pickle=False)
+        if len(table) != len(crops) or table["sample"].tolist() != targets["samples"].tolist():
+            raise ValueError("its files do not fit each other")
     except (OSError, ValueError) as error:
         raise BadInput(f"{folder} is damaged ({error}): delete it and run 01_preprocess again.") from None
-    if (
-        not len(table) == len(crops) == done["counts"]["samples"]
-        or table["sample"].tolist() != targets["samples"].tolist()
-    ):
-        raise BadInput(f"{folder} is damaged (its files do not fit each other): delete it and run 01_preprocess again.")
-    if "transforms" not in targets:
-        table, targets["transforms"] = _of_first_format(table)
-    return FaceStore(
-        table,
-        crops,
-        targets["points3d"],
-        targets["points2d"],
-        done["recipe"],
-        folder,
-        done["fingerprint"],
-        targets["transforms"],
-        done.get("orientation", ""),
-    )
+    said = {name: done[name] for name in ("recipe", "fingerprint", "orientation")}
+    return FaceStore(table, crops, folder=folder, **said, **{name: targets[name] for name in _TARGETS})
 
 
 def outcome(status: np.ndarray, score: np.ndarray) -> np.ndarray:
     """Of the views' status (N, 3) and score (N, 3), NaN where no face was found: the samples' outcome (N,)."""
     found = np.isfinite(score).sum(1)
     return np.where(found < 2, "excluded", np.where((status == "ok").all(1), "ok", "fallback"))
-
-
-def _of_first_format(table: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
-    """A table written before there were reasons and transforms, with both: all of its pictures lay on their side."""
-    transforms = np.full((len(table), len(VIEWS), 2, 3), np.nan)
-    table = table.copy()
-    for view in VIEWS:
-        missing = table[f"status{view}"] == "missing"
-        table[f"reason{view}"] = np.where(missing, "missing", "")
-        table[f"status{view}"] = table[f"status{view}"].mask(missing, "excluded")
-        table[f"roll{view}"], table[f"picture{view}"] = np.nan, ""
-        for row in np.flatnonzero(~missing):
-            x, y, side, width, height = (table[f"{name}{view}"].iloc[row] for name in COLUMNS[-5:])
-            to_crop = np.array([[1, 0, -x], [0, 1, -y]]) / side
-            transforms[row, view] = crop.joined(to_crop, crop.to_upright(height, width))
-    status, score = (table[[f"{name}{view}" for view in VIEWS]].to_numpy() for name in ("status", "score"))
-    table["outcome"] = outcome(status, score.astype(float))
-    return table, transforms

@@ -13,7 +13,7 @@ class Recipe:
 
     name: str
     detector: str  # "centerface", "retinaface", or "list": the boxes of the competition's list files
-    cut: str  # "square", "aligned", "native", or "box": see kpl.cropping.cutting
+    cut: str  # "square", "aligned", "native", or "box": see kpl.faces.cutting
     size: int  # the crop's side in pixels
 
     @property
@@ -23,13 +23,11 @@ class Recipe:
 
 
 RECIPES = {
-    recipe.name: recipe
-    for recipe in (
-        Recipe("centerface256", "centerface", "square", 256),
-        Recipe("retinaface600", "retinaface", "aligned", 600),
-        Recipe("retinaface_raw", "retinaface", "native", 512),  # the competition's faces are 222 to 411 px large
-        Recipe("list256", "list", "box", 256),
-    )
+    "centerface256": Recipe("centerface256", "centerface", "square", 256),
+    "retinaface600": Recipe("retinaface600", "retinaface", "aligned", 600),
+    # the competition's faces have 222 to 411 pixels
+    "retinaface_raw": Recipe("retinaface_raw", "retinaface", "native", 512),
+    "list256": Recipe("list256", "list", "box", 256),
 }
 
 
@@ -38,7 +36,5 @@ def get(name: str, size: int = 0) -> Recipe:
     if name not in RECIPES:
         raise BadInput(f"recipe {name!r} is unknown: the known ones are {', '.join(RECIPES)}.")
     if size and not SMALLEST <= size <= LARGEST:
-        raise BadInput(
-            f"crop size {size} is not in {SMALLEST}..{LARGEST}: give a side in pixels, or 0 for the recipe's."
-        )
+        raise BadInput(f"crop size {size} is not in {SMALLEST}..{LARGEST}: give pixels, or 0 for the recipe's own.")
     return replace(RECIPES[name], size=size or RECIPES[name].size)

@@ -1,7 +1,7 @@
 import pytest
 
-from kpl.cropping import recipes
 from kpl.errors import BadInput
+from kpl.faces import recipes
 
 
 def test_a_recipe_has_its_own_size_or_another():

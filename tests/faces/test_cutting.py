@@ -3,10 +3,11 @@ import numpy as np
 import pytest
 from skimage import data
 
-from kpl import crop
-from kpl.crop import AS_IT_IS, Turn
-from kpl.cropping import cutting, recipes
-from kpl.cropping.recipes import Recipe
+from kpl.faces import cutting, geometry, recipes
+from kpl.faces.geometry import AS_IT_IS, Turn
+from kpl.faces.recipes import Recipe
+
+from .made import lying
 
 CENTERFACE = recipes.get("centerface256", 96)
 ALIGNED = Recipe("", "centerface", "aligned", 200)
@@ -24,7 +25,7 @@ def person() -> np.ndarray:
 @pytest.mark.parametrize("turn", TURNS, ids=str)
 def test_the_crop_is_upright_however_the_picture_is_stored(person, recipe, turn):
     straight = cutting.cut_face(person, 1, recipe, AS_IT_IS)
-    turned = cutting.cut_face(crop.lying(person, turn), 1, recipe, turn)
+    turned = cutting.cut_face(lying(person, turn), 1, recipe, turn)
     assert straight.status == turned.status == "ok" and straight.reason == turned.reason == ""
     assert np.abs(straight.pixels.astype(int) - turned.pixels).mean() < 2.5
     assert straight.pixels.shape == (recipe.size, recipe.size, 3)
@@ -33,19 +34,19 @@ def test_the_crop_is_upright_however_the_picture_is_stored(person, recipe, turn)
 @pytest.mark.parametrize("recipe", [CENTERFACE, ALIGNED, NATIVE], ids=lambda recipe: recipe.cut)
 @pytest.mark.parametrize("turn", TURNS, ids=str)
 def test_a_spot_on_the_picture_is_found_in_the_crop_by_the_matrix(person, recipe, turn):
-    cut = cutting.cut_face(crop.lying(person, turn), 1, recipe, turn)
+    cut = cutting.cut_face(lying(person, turn), 1, recipe, turn)
     painted = np.zeros((300, 260, 3), np.uint8)
     painted[118:126, 120:128] = 255  # on the nose
-    spot = crop.moved(
-        crop.inverse(crop.to_upright(*crop.lying(painted, turn).shape[1::-1], turn)), np.array([124.0, 122.0])
+    spot = geometry.moved(
+        geometry.inverse(geometry.to_upright(*lying(painted, turn).shape[1::-1], turn)), np.array([124.0, 122.0])
     )
-    again = crop.warp(crop.lying(painted, turn), cut.matrix, recipe.size)[..., 0].astype(float)
+    again = geometry.warp(lying(painted, turn), cut.matrix, recipe.size)[..., 0].astype(float)
     assert again.sum() > 0
     rows, columns = np.indices(again.shape) + 0.5
     centre = np.array([(columns * again).sum(), (rows * again).sum()]) / again.sum() / recipe.size
-    np.testing.assert_allclose(crop.moved(cut.matrix, spot), centre, atol=0.006)
+    np.testing.assert_allclose(geometry.moved(cut.matrix, spot), centre, atol=0.006)
     # The pixels are those that the matrix names.
-    warped = crop.warp(crop.lying(person, turn), cut.matrix, recipe.size).astype(int)
+    warped = geometry.warp(lying(person, turn), cut.matrix, recipe.size).astype(int)
     shown = cut.pixels.any(axis=2)
     assert np.abs(warped - cut.pixels)[shown].mean() < 6
 
@@ -69,7 +70,7 @@ def test_a_native_crop_keeps_pixels_and_pads_with_black(person):
     square = cut.square
     margin = (160 - square.side) // 2
     inner = cut.pixels[margin : margin + square.side, margin : margin + square.side]
-    np.testing.assert_array_equal(inner, crop.crop(person, square, square.side))
+    np.testing.assert_array_equal(inner, geometry.crop(person, square, square.side))
     assert cut.pixels.astype(int).sum() == inner.astype(int).sum()
     small = cutting.cut_face(person, 1, Recipe("", "centerface", "native", 64), AS_IT_IS)
     assert (small.status, small.reason) == ("fallback", "larger than the crop") and small.pixels.shape == (64, 64, 3)
@@ -78,7 +79,7 @@ def test_a_native_crop_keeps_pixels_and_pads_with_black(person):
 @pytest.mark.parametrize("quarters", [1, 2, 3])
 def test_a_picture_turned_against_the_others_is_turned_by_its_own_face(person, quarters):
     expected = cutting.cut_face(person, 1, CENTERFACE, AS_IT_IS)
-    stored = crop.lying(person, Turn(quarters))
+    stored = lying(person, Turn(quarters))
     cut = cutting.cut_face(stored, 1, CENTERFACE, AS_IT_IS)
     assert (cut.status, cut.reason) == ("fallback", f"turned by {90 * quarters} degrees against the others")
     assert np.abs(cut.pixels.astype(int) - expected.pixels).mean() < 2.5
@@ -112,10 +113,10 @@ def test_no_face_is_none():
 @pytest.mark.parametrize("box", [(40, 60, 140, 160), (33, 21, 112, 100), (-20, 10, 80, 110)])
 def test_a_listed_box_is_cut_as_the_baseline_does(person, box):
     """The baseline: cut the box out of the lying picture, cv2.resize to 256; here it is turned upright too."""
-    lying = crop.lying(person)
-    cut = cutting.cut_box(lying, np.array(box, float), recipes.get("list256"))
+    stored = lying(person)
+    cut = cutting.cut_box(stored, np.array(box, float), recipes.get("list256"))
     x1, y1, x2, y2 = box
-    padded = np.pad(lying, ((50, 50), (50, 50), (0, 0)))[y1 + 50 : y2 + 50, x1 + 50 : x2 + 50]
-    np.testing.assert_array_equal(cut.pixels, crop.upright(cv2.resize(padded, (256, 256))))
-    np.testing.assert_allclose(crop.moved(cut.matrix, np.array([[x1, y1], [x2, y2]])), [[1, 0], [0, 1]], atol=1e-12)
+    padded = np.pad(stored, ((50, 50), (50, 50), (0, 0)))[y1 + 50 : y2 + 50, x1 + 50 : x2 + 50]
+    np.testing.assert_array_equal(cut.pixels, geometry.upright(cv2.resize(padded, (256, 256))))
+    np.testing.assert_allclose(geometry.moved(cut.matrix, np.array([[x1, y1], [x2, y2]])), [[1, 0], [0, 1]], atol=1e-12)
     assert cut.status == ("ok" if x1 >= 0 else "fallback") and cut.score == 1

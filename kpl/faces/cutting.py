@@ -1,0 +1,123 @@
+"""One picture: find its face, cut it by a recipe, and say what became of it.
+
+status     reason                                       what the crop shows
+ok         "" or which of several faces, which turn     the face, cut by the recipe
+fallback   no face found; no box in the list            where that view's faces usually are (geometry.likely_squares)
+           turned by N degrees against the others       the face, turned upright by its own detection
+           its face lies on its side                    the face as detected: no turn made it upright
+           cut by the border                            the face with black where the picture ends
+           larger than the crop                         the face, reduced (retinaface_raw only)
+excluded   missing, empty file, no picture, truncated,  nothing: black
+           damaged, larger than 268 megapixels
+"""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from kpl.faces import detect, geometry
+from kpl.faces.detect import UPRIGHT, main_face, roll
+from kpl.faces.geometry import LYING, Square, Turn
+from kpl.faces.recipes import Recipe
+
+OK, FALLBACK, EXCLUDED = "ok", "fallback", "excluded"
+
+SURE = 0.5  # a face that scores less is also looked for in the other turns
+INSIDE = 0.9  # the part of a face's square that must lie in the picture
+RIVAL = 0.25  # a second face of so much of the first one's area is mentioned
+
+
+class Cut(NamedTuple):
+    """A cut face. Coordinates are in the pixels of the picture that was given, upright."""
+
+    status: str
+    reason: str
+    score: float  # the detector's, 1 for a given box, NaN where there is no face
+    roll: float  # degrees clockwise, NaN where it is not known
+    turn: Turn  # the turn that was used
+    square: Square  # where the crop lies; an aligned crop lies there turned by its roll
+    matrix: np.ndarray  # (2, 3) from the given picture's pixels, as it is stored, into crop units
+    pixels: np.ndarray  # (S, S, 3) uint8 RGB
+
+
+def cut_face(
+    picture: np.ndarray, view: int, recipe: Recipe, turn: Turn = LYING, weights: str = "", exif_quarters: int = 0
+) -> Cut | None:
+    """Find the face of a stored picture (H, W, 3) uint8 RGB and cut it. None if there is no face.
+
+    turn: what makes the data set's pictures upright; a picture of another turn is found out by its face.
+    """
+    score, used, found = detect.best_turn(picture, [turn], recipe.detector, weights)
+    if score < SURE:
+        turns = [Turn((turn.quarters + extra) % 4, turn.mirrored) for extra in range(4)]
+        _, used, found = detect.best_turn(picture, turns, recipe.detector, weights)
+    if not len(found.scores):
+        return None
+    frame = geometry.upright_size(*picture.shape[1::-1], used)
+    best = main_face(found, *frame)
+    points, square = found.points[best], geometry.square_around(found.boxes[best], view)
+    # Faces that are about as sure and as large as the main one, itself included.
+    area = (found.boxes[:, 2:] - found.boxes[:, :2]).prod(1)
+    rivals = ((area >= RIVAL * area[best]) & (found.scores >= found.scores.max() / 2)).sum()
+    extra = (used.quarters - turn.quarters) % 4
+    by_tag = exif_quarters in {extra, used.quarters % 4} - {0}
+    wrong = {
+        "its face lies on its side": abs(roll(points)) > UPRIGHT,
+        f"turned by {90 * extra} degrees against the others": extra and not by_tag,
+        "cut by the border": _inside(square, *frame) < INSIDE,
+        "larger than the crop": recipe.cut == "native" and square.side > recipe.size,
+    }
+    notes = {f"the main one of {rivals} faces": rivals > 1, "turned as its EXIF tag says": extra and by_tag}
+    status = FALLBACK if any(wrong.values()) else OK
+    reason = "; ".join(text for text, holds in (wrong | notes).items() if holds)
+    said = status, reason, round(float(found.scores[best]), 4), round(roll(points), 1), used
+    if recipe.cut == "aligned":
+        return Cut(*said, *_aligned(picture, points, view, recipe, used))
+    return Cut(*said, *_straight(picture, square, recipe, used))
+
+
+def cut_box(picture: np.ndarray, box: np.ndarray, recipe: Recipe, turn: Turn = LYING) -> Cut:
+    """Cut a given box (4,), x1 y1 x2 y2 in stored pixels; the smallest square about it if it is none."""
+    x1, y1, x2, y2 = geometry.moved_box(geometry.to_upright(*picture.shape[1::-1], turn), box)
+    square = geometry.square_at((x1 + x2) / 2, (y1 + y2) / 2, max(x2 - x1, y2 - y1))
+    whole = _inside(square, *geometry.upright_size(*picture.shape[1::-1], turn)) >= INSIDE
+    said = (OK, "") if whole else (FALLBACK, "cut by the border")
+    return Cut(*said, 1.0, np.nan, turn, *_straight(picture, square, recipe, turn))
+
+
+def cut_likely(picture: np.ndarray, square: np.ndarray, recipe: Recipe, turn: Turn, reason: str) -> Cut:
+    """Cut a square (3,) x, y, side of the upright picture in which no face was found: never aligned."""
+    x, y, side = square.round().astype(int).tolist()
+    return Cut(FALLBACK, reason, np.nan, np.nan, turn, *_straight(picture, Square(x, y, max(1, side)), recipe, turn))
+
+
+def _straight(picture: np.ndarray, square: Square, recipe: Recipe, turn: Turn) -> tuple:
+    """The last three fields of a Cut: a square of the upright picture, which is cut and scaled before it is turned."""
+    there = geometry.to_upright(*picture.shape[1::-1], turn)
+    x, y = geometry.moved_box(geometry.inverse(there), square.box).round().astype(int)[:2].tolist()
+    native = recipe.cut == "native" and square.side <= recipe.size
+    side = square.side if native else recipe.size
+    # The official baseline cuts its boxes plainly, by cv2.resize.
+    pixels = geometry.crop(picture, Square(x, y, square.side), square.side if recipe.cut == "box" else side)
+    pixels = cv2.resize(pixels, (side, side), interpolation=cv2.INTER_LINEAR)  # of the same size: as it is
+    margin = (recipe.size - side) // 2  # native: one pixel stays one pixel, and black is put around
+    canvas = np.zeros((recipe.size, recipe.size, 3), np.uint8)
+    canvas[margin : margin + side, margin : margin + side] = geometry.upright(pixels, turn)
+    shown = Square(square.x - margin, square.y - margin, recipe.size) if native else square
+    return square, geometry.joined(geometry.square_to_crop(shown), there), canvas
+
+
+def _aligned(picture: np.ndarray, points: np.ndarray, view: int, recipe: Recipe, turn: Turn) -> tuple:
+    """The same of a face whose five points are brought to the template."""
+    to_crop = geometry.similarity(points, geometry.TEMPLATE[view])
+    matrix = geometry.joined(to_crop, geometry.to_upright(*picture.shape[1::-1], turn))
+    centre = geometry.moved(geometry.inverse(to_crop), np.array([0.5, 0.5]))
+    place = geometry.square_at(*centre, 1 / np.sqrt(max(np.linalg.det(to_crop[:, :2]), 1e-12)))
+    return place, matrix, geometry.warp(picture, matrix, recipe.size)
+
+
+def _inside(square: Square, width: float, height: float) -> float:
+    """The part of a square that lies in the picture."""
+    shared = np.minimum(square.box[2:], [width, height]) - np.maximum(square.box[:2], 0)
+    return float(shared.clip(0).prod()) / square.side**2

@@ -8,11 +8,11 @@ from pathlib import Path
 # One thread a process, here and in what the tests start: the tests themselves run side by side.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import matplotlib  # noqa: E402
-import pytest  # noqa: E402
+import matplotlib
+import pytest
+from cells import run
 
-from kpl import config, faces, train  # noqa: E402
-from kpl.bench import ensemble  # noqa: E402
+from kpl import faces
 
 matplotlib.use("Agg")
 
@@ -53,9 +53,7 @@ def tiny_runs(tiny_faces, tmp_path_factory) -> Path:
     """A runs folder with one tiny network, `small`, trained in both of two folds for one epoch. Not to be written
     to."""
     folder = tmp_path_factory.mktemp("runs")
-    store = faces.load(tiny_faces)
     settings = {"backbone": "mobilenetv3", "image_size": 32, "epochs": 1, "weights": "none", "view_dropout": 0.3}
     for fold in range(2):
-        places = {"faces": str(tiny_faces), "runs": str(folder), "name": "small", "fold": fold, "folds": 2}
-        train.train_fold(config.checked(config.TrainFold, ensemble.defaults() | settings | places), store)
+        run("02_train_fold", faces=tiny_faces, runs=folder, name="small", fold=fold, folds=2, **settings)
     return folder

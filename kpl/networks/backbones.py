@@ -1,15 +1,14 @@
 """Backbones from timm (Wightman, Apache-2.0) as feature extractors, under the competition's short names."""
 
 import logging
-import socket
 from functools import cache
 
 import timm
 import torch
-from huggingface_hub import try_to_load_from_cache
+from huggingface_hub import HfApi, try_to_load_from_cache
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from timm.models import PretrainedCfg
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -34,7 +33,7 @@ BACKBONES = {
     "mobilenetv3": "mobilenetv3_small_100.lamb_in1k",
 }
 FINEST_STRIDE = 4  # finer feature maps cost much and carry little
-HUB = ("huggingface.co", 443)
+HUB_SECONDS = 3  # to wait for the hub
 
 
 class Backbone(nn.Module):
@@ -43,8 +42,7 @@ class Backbone(nn.Module):
     def __init__(self, model: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         super().__init__()
         self.model = model
-        strides = model.feature_info.reduction()
-        self.first = sum(stride < FINEST_STRIDE for stride in strides)
+        self.first = sum(stride < FINEST_STRIDE for stride in model.feature_info.reduction())
         self.channels = model.feature_info.channels()[self.first :]
         self.channels_last = getattr(model, "output_fmt", "NCHW") == "NHWC"
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
@@ -62,62 +60,64 @@ class Backbone(nn.Module):
 
 def create(name: str, image_size: int, pretrained: bool, channels: int = 3) -> Backbone:
     """The backbone called `name`, for inputs of `channels` channels (published weights for three are spread over them).
-
-    Raises BadInput for an unknown name or a size that the model cannot take.
-    """
-    model_name = timm_name(name)
-    config = timm.get_pretrained_cfg(model_name)
-    published = (config.mean, config.std) if config is not None else (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
-    fixed_size = {"img_size": image_size} if config is not None and config.fixed_input_size else {}
+    Raises BadInput for an unknown name or a size that the model cannot take."""
+    model_name, config = timm_name(name), _published(name)
+    options = {"img_size": image_size} if config.fixed_input_size else {}
     try:
-        model = timm.create_model(
-            model_name, features_only=True, pretrained=pretrained, in_chans=channels, **fixed_size
-        )
+        model = timm.create_model(model_name, features_only=True, pretrained=pretrained, in_chans=channels, **options)
         model.eval()(torch.zeros(1, channels, image_size, image_size))
     except (AssertionError, RuntimeError, ValueError, AttributeError) as error:
         raise BadInput(
             f"backbone {name!r} cannot be used at {image_size} px as a feature extractor "
             f"({str(error).splitlines()[0]}): choose another size or backbone."
         ) from error
-    return Backbone(model.train(), *published)
+    return Backbone(model.train(), config.mean, config.std)
 
 
 def timm_name(name: str) -> str:
     """The timm model behind a short name; a timm name stands for itself. Raises BadInput for an unknown one."""
     model_name = BACKBONES.get(name, name)
     if not timm.is_model(model_name):
-        raise BadInput(
-            f"unknown backbone {name!r}: the short names are {', '.join(BACKBONES)}; "
-            "any model of timm.list_models() works too."
-        )
+        known = ", ".join(BACKBONES)
+        raise BadInput(f"unknown backbone {name!r}: the short names are {known}; timm.list_models() names others.")
     return model_name
+
+
+def _published(name: str) -> PretrainedCfg:
+    """What timm says of a model's published weights; of a model that has none, timm's defaults."""
+    return timm.get_pretrained_cfg(timm_name(name)) or PretrainedCfg()
 
 
 @cache
 def operations(name: str, image_size: int) -> int:
-    """Floating-point operations of one forward pass of one picture, counted on a model without memory.
-
-    Raises BadInput for an unknown name or a size that the model cannot take.
-    """
+    """Floating-point operations of one forward pass of one picture, counted on a model without memory. Raises as
+    `create` does."""
     with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
         create(name, image_size, pretrained=False)  # it passes one picture, to see that it can
     return counter.get_total_flops()
 
 
-def published_weights_at_hand(name: str) -> bool:
-    """Whether timm's published weights can be loaded: cached, or the hub answers. Says so in one line if not."""
-    config = timm.get_pretrained_cfg(timm_name(name))
-    if config is None or not config.has_weights:
-        logging.getLogger("kpl").warning("timm publishes no weights for %s: it starts from scratch.", name)
-        return False
-    if config.hf_hub_id and isinstance(try_to_load_from_cache(config.hf_hub_id, "model.safetensors"), str):
-        return True
-    try:  # asking the hub client itself takes most of a minute to give up
-        socket.create_connection(HUB, timeout=3).close()
-        return True
-    except OSError:
-        logging.getLogger("kpl").warning("the weights' hub cannot be reached: %s starts from scratch.", name)
-        return False
+def starting_weights(asked: str, backbone: str) -> str:
+    """What the parameter `weights` comes to for a backbone: "timm" (its published weights) or "none" for "auto", said
+    in one line; else what was asked for. timm's weights are at hand if they are cached or the hub answers."""
+    if asked != "auto":
+        return asked
+    config = _published(backbone)
+    why = _unreachable(config.hf_hub_id) if config.has_weights else "timm publishes none"
+    source = "from scratch: " + why if why else "from timm's published weights"
+    logging.getLogger("kpl").warning("%s starts %s.", backbone, source)
+    return "none" if why else "timm"
+
+
+def _unreachable(repository: str | None) -> str:
+    """Why a repository of weights cannot be had, through a proxy too if one is set; "" if it can, or none is needed."""
+    if not repository or isinstance(try_to_load_from_cache(repository, "model.safetensors"), str):
+        return ""
+    try:
+        HfApi().model_info(repository, timeout=HUB_SECONDS)
+    except Exception as error:  # noqa: BLE001  whatever HTTP library the hub's client uses raises its own
+        return f"the weights' hub cannot be reached ({type(error).__name__})"
+    return ""
 
 
 def load_weights(network: nn.Module, file: str) -> None:
@@ -125,9 +125,7 @@ def load_weights(network: nn.Module, file: str) -> None:
     try:
         found = load_file(file)
     except (OSError, SafetensorError) as error:
-        raise BadInput(
-            f"{file} is not a safetensors file that can be read ({error}): give another weights file."
-        ) from error
+        raise BadInput(f"{file} is not a safetensors file that can be read ({error}): give another one.") from error
     expected = network.state_dict()
     wrong = [key for key in expected if key not in found or found[key].shape != expected[key].shape]
     wrong += [key for key in found if key not in expected]

@@ -1,27 +1,14 @@
 """From pictures to feature levels and 2D landmark maps, view by view; views may share an encoder, also by mirroring."""
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor, nn
 
-from kpl.landmarks import COUNT
+from kpl.landmarks import COUNT, MIRROR
 from kpl.networks import backbones
-from kpl.networks.maps import mirrored_back
 
 # Which views go through one encoder. In "mirrored" and "sides" view 2 is mirrored, so that it looks like view 0.
 SHARES = {"all": [[0, 1, 2]], "mirrored": [[0, 1, 2]], "sides": [[0, 2], [1]], "none": [[0], [1], [2]]}
 MIRRORED = ("mirrored", "sides")
-
-
-class Seen(NamedTuple):
-    """What the encoders see. means: the levels' pooled features, each (B, 3, C), coarse last; levels: the feature maps
-    themselves, each (B, 3, C, H, W), unmirrored, [] if not asked for; maps: (B, 3, 106, H, W) logits of where each 2D
-    landmark is in each view's crop, or None."""
-
-    means: list[Tensor]
-    levels: list[Tensor]
-    maps: Tensor | None
 
 
 class Encoders(nn.Module):
@@ -36,24 +23,18 @@ class Encoders(nn.Module):
         self.encoders = nn.ModuleList(ViewEncoder(backbone, image_size, pretrained, with_maps) for _ in SHARES[share])
         self.channels = self.encoders[0].channels
 
-    def forward(self, pixels: Tensor) -> Seen:
-        """pixels: (B, 3, RGB, S, S) in 0..1."""
-        pixels = sides_alike(pixels, self.share)
-        groups = SHARES[self.share]
-        parts = [encoder(pixels[:, group].flatten(0, 1)) for encoder, group in zip(self.encoders, groups)]
+    def forward(self, pixels: Tensor) -> tuple[list[Tensor], list[Tensor], Tensor | None]:
+        """(B, 3, RGB, S, S) in 0..1 -> the levels' pooled features, each (B, 3, C), coarse last; the levels, each
+        (B, 3, C, H, W), [] if not asked for; logits (B, 3, 106, H, W) of where each 2D landmark is, or None."""
+        share, pixels = self.share, sides_alike(pixels, self.share)
+        parts = [encoder(pixels[:, group].flatten(0, 1)) for encoder, group in zip(self.encoders, SHARES[share])]
         means, levels, maps = (list(part) for part in zip(*parts))  # for each group
-        return Seen(
-            [together(level, self.share) for level in zip(*means)],
-            [sides_alike(together(level, self.share), self.share) for level in zip(*levels)]
-            if self.with_levels
-            else [],
-            None if maps[0] is None else self._unmirrored_maps(together(maps, self.share)),
-        )
-
-    def _unmirrored_maps(self, maps: Tensor) -> Tensor:
-        if self.share not in MIRRORED:
-            return maps
-        return torch.cat([maps[:, :2], mirrored_back(maps[:, 2:])], dim=1)
+        means = [together(level, share) for level in zip(*means)]
+        levels = [sides_alike(together(level, share), share) for level in zip(*levels)] if self.with_levels else []
+        maps = None if maps[0] is None else sides_alike(together(maps, share), share)
+        if maps is not None and share in MIRRORED:  # a mirrored face's landmarks have their partners' names
+            maps = torch.cat([maps[:, :2], maps[:, 2:, MIRROR.tolist()]], dim=1)
+        return means, levels, maps
 
 
 class ViewEncoder(nn.Module):
@@ -71,24 +52,20 @@ class ViewEncoder(nn.Module):
             self.maps = nn.Conv2d(width, COUNT, 1)
 
     def forward(self, pixels: Tensor) -> tuple[list[Tensor], list[Tensor], Tensor | None]:
-        """(B, 3, S, S) in 0..1 -> the levels' means (B, C), coarse last, the levels (B, C, H, W) themselves, and the
-        maps (B, 106, H, W) or None."""
+        """(B, 3, S, S) in 0..1 -> levels' means (B, C), coarse last, levels (B, C, H, W), maps (B, 106, H, W) or None."""
         levels = self.backbone(self.backbone.standardised(pixels))
         means = [level.mean(dim=(2, 3)) for level in levels]
-        return means, levels, self._maps(levels) if self.with_maps else None
-
-    def _maps(self, levels: list[Tensor]) -> Tensor:
+        if not self.with_maps:
+            return means, levels, None
         merged = self.lateral[-1](levels[-1])
         for level, lateral in zip(levels[-2::-1], self.lateral[-2::-1]):
             merged = lateral(level) + nn.functional.interpolate(merged, size=level.shape[-2:], mode="nearest")
-        return self.maps(self.neck(merged)).float()
+        return means, levels, self.maps(self.neck(merged)).float()
 
 
 def sides_alike(pictures: Tensor, share: str) -> Tensor:
     """(B, 3, ..., W) with view 2 mirrored if `share` says so; its own inverse."""
-    if share not in MIRRORED:
-        return pictures
-    return torch.cat([pictures[:, :2], pictures[:, 2:].flip(-1)], dim=1)
+    return torch.cat([pictures[:, :2], pictures[:, 2:].flip(-1)], dim=1) if share in MIRRORED else pictures
 
 
 def together(parts: list[Tensor], share: str) -> Tensor:

@@ -2,8 +2,7 @@
 
 forward(pixels (B, 3, RGB, S, S) in 0..1, present (B, 3) bool) -> Features. What a missing view's picture would have
 given is replaced by learned values, so it says nothing but that it is missing. Attributes: `width` D of the vectors,
-`channels` of the levels, `finds_points` whether it looks for 2D landmarks. A new fusion is a class like these, and a
-name at the end.
+`channels` of the levels, `finds_points` whether it looks for 2D landmarks.
 """
 
 from typing import NamedTuple
@@ -20,18 +19,13 @@ SHALLOW = 8  # channels of a view's shallow layers: they work at full size, wher
 
 
 class Features(NamedTuple):
-    """What a fusion hands to the head, which answers A times; the answers are averaged over the present views.
+    """What a fusion hands to the head, which answers A times; the answers are averaged over the present views."""
 
-    vectors: (B, A, D), A is 1, or 3 where each view answers for itself; levels: feature maps (B, 3 or 1, C, H, W),
-    coarse last, [] if not asked for; points: (B, 3, 212) normalised 2D landmarks or None; maps: (B, 3, 106, H, W)
-    logits or None; present: (B, 3) bool.
-    """
-
-    vectors: Tensor
-    levels: list[Tensor]
-    points: Tensor | None
-    maps: Tensor | None
-    present: Tensor
+    vectors: Tensor  # (B, A, D), A is 1, or 3 where each view answers for itself
+    levels: list[Tensor]  # feature maps (B, 3 or 1, C, H, W), coarse last, [] if not asked for
+    points: Tensor | None  # (B, 3, 212) normalised 2D landmarks
+    maps: Tensor | None  # (B, 3, 106, H, W) logits
+    present: Tensor  # (B, 3) bool
 
 
 class Average(nn.Module):
@@ -41,13 +35,13 @@ class Average(nn.Module):
 
     def __init__(self, backbone: str, image_size: int, share: str, pretrained: bool, with_levels: bool) -> None:
         super().__init__()
-        self.encoders = Encoders(backbone, image_size, share, pretrained, with_maps=False, with_levels=with_levels)
+        self.encoders = Encoders(backbone, image_size, share, pretrained, self.finds_points, with_levels)
         self.channels = self.encoders.channels
         self.width = self.channels[-1]
 
     def forward(self, pixels: Tensor, present: Tensor) -> Features:
-        seen = self.encoders(pixels)
-        return Features(seen.means[-1], seen.levels, None, None, present)
+        means, levels, _ = self.encoders(pixels)
+        return Features(means[-1], levels, None, None, present)
 
 
 class Late(nn.Module):
@@ -58,18 +52,16 @@ class Late(nn.Module):
 
     def __init__(self, backbone: str, image_size: int, share: str, pretrained: bool, with_levels: bool) -> None:
         super().__init__()
-        self.encoders = Encoders(backbone, image_size, share, pretrained, with_maps=True, with_levels=with_levels)
+        self.encoders = Encoders(backbone, image_size, share, pretrained, self.finds_points, with_levels)
         self.channels = self.encoders.channels
-        view_width = sum(self.channels) + COUNT * 2
-        self.missing = nn.Parameter(torch.zeros(VIEWS, view_width))
-        self.width = VIEWS * view_width
+        self.missing = nn.Parameter(torch.zeros(VIEWS, sum(self.channels) + COUNT * 2))
+        self.width = self.missing.numel()
 
     def forward(self, pixels: Tensor, present: Tensor) -> Features:
-        seen = self.encoders(pixels)
-        points = normalised(spatial_softmax(seen.maps)).flatten(2)  # (B, 3, 212)
-        vectors = torch.cat([*seen.means, points], dim=2)  # (B, 3, D)
-        vectors = torch.where(present[..., None], vectors, self.missing).flatten(1)[:, None]  # (B, 1, 3 D)
-        return Features(vectors, seen.levels, points, seen.maps, present)
+        means, levels, maps = self.encoders(pixels)
+        points = normalised(spatial_softmax(maps)).flatten(2)  # (B, 3, 212)
+        vectors = torch.where(present[..., None], torch.cat([*means, points], dim=2), self.missing)  # (B, 3, D)
+        return Features(vectors.flatten(1)[:, None], levels, points, maps, present)
 
 
 class Early(nn.Module):
@@ -85,8 +77,7 @@ class Early(nn.Module):
         self.missing = nn.Parameter(torch.zeros(VIEWS, SHALLOW, 1, 1))
         self.merge = nn.Sequential(*conv(VIEWS * SHALLOW, VIEWS * SHALLOW, kernel=1))
         self.trunk = backbones.create(backbone, image_size, pretrained, channels=VIEWS * SHALLOW)
-        self.channels = self.trunk.channels
-        self.width = sum(self.channels)
+        self.channels, self.width = self.trunk.channels, sum(self.trunk.channels)
 
     def forward(self, pixels: Tensor, present: Tensor) -> Features:
         pixels = sides_alike(self.trunk.standardised(pixels), self.share)
@@ -105,8 +96,7 @@ class Channels9(nn.Module):
         self.with_levels = with_levels
         self.missing = nn.Parameter(torch.zeros(VIEWS, 3, 1, 1))
         self.trunk = backbones.create(backbone, image_size, pretrained, channels=VIEWS * 3)
-        self.channels = self.trunk.channels
-        self.width = sum(self.channels)
+        self.channels, self.width = self.trunk.channels, sum(self.trunk.channels)
 
     def forward(self, pixels: Tensor, present: Tensor) -> Features:
         pixels = torch.where(present[..., None, None, None], self.trunk.standardised(pixels), self.missing)
@@ -120,11 +110,8 @@ def trunk_features(levels: list[Tensor], present: Tensor, with_levels: bool) -> 
 
 
 def conv(channels_in: int, channels_out: int, kernel: int = 3) -> list[nn.Module]:
-    return [
-        nn.Conv2d(channels_in, channels_out, kernel, padding=kernel // 2, bias=False),
-        nn.BatchNorm2d(channels_out),
-        nn.ReLU(),
-    ]
+    layer = nn.Conv2d(channels_in, channels_out, kernel, padding=kernel // 2, bias=False)
+    return [layer, nn.BatchNorm2d(channels_out), nn.ReLU()]
 
 
 FUSIONS = {"average": Average, "late": Late, "early": Early, "channels9": Channels9}

@@ -3,20 +3,17 @@
 import torch
 from torch import Tensor, nn
 
-from kpl.landmarks import COUNT, MIRROR
+from kpl.landmarks import COUNT
 
 VIEWS = 3
 # The seven sets of views that can be present; a set's place is p0 + 2 p1 + 4 p2 - 1.
 SUBSETS = [[bool(code >> view & 1) for view in range(VIEWS)] for code in range(1, 2**VIEWS)]
-# Standard deviations: early in training the 2D landmarks, and what is lifted from them, are anywhere.
-LARGEST_LIFT = 3.0
+LARGEST_LIFT = 3.0  # deviations: early in training the 2D landmarks, and what is lifted from them, are anywhere
 
 
 def spatial_softmax(maps: Tensor) -> Tensor:
-    """The expected position under the softmax of each map. (..., H, W) -> (..., 2) as x, y in 0..1 of the crop.
-
-    Finn et al. 2016; with a loss on it, the "integral regression" of Sun et al. 2018. It needs no 2D target to train.
-    """
+    """The expected position under the softmax of each map. (..., H, W) -> (..., 2) as x, y in 0..1 of the crop. Finn et
+    al. 2016; with a loss on it, the "integral regression" of Sun et al. 2018. It needs no 2D target to train."""
     height, width = maps.shape[-2:]
     share = maps.flatten(-2).softmax(dim=-1).unflatten(-1, (height, width))
     x = (torch.arange(width, device=maps.device) + 0.5) / width
@@ -32,35 +29,21 @@ def normalised(points2d: Tensor) -> Tensor:
     return centred / radius.clamp_min(1e-3)
 
 
-def mirrored_back(maps: Tensor) -> Tensor:
-    """Maps (..., 106, H, W) of a mirrored crop as maps of the unmirrored one."""
-    return maps[..., MIRROR.tolist(), :, :].flip(-1)
-
-
 class LinearLift(nn.Module):
-    """Standardised residuals that follow linearly from the views' normalised 2D landmarks, fitted by kpl.training.lift
-    for each subset of views; zero until `fill` is called. Nothing in it is trained."""
+    """Standardised residuals that follow linearly from the views' normalised 2D landmarks, fitted by kpl.train.lift
+    for each subset of views; zero until then. Nothing in it is trained."""
 
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("weight", torch.zeros(len(SUBSETS), COUNT * 3, VIEWS * COUNT * 2))
         self.register_buffer("bias", torch.zeros(len(SUBSETS), COUNT * 3))
 
-    def fill(self, weight: Tensor, bias: Tensor) -> None:
-        """weight: (7, 318, 636) with zeros where a view is absent; bias: (7, 318)."""
-        self.weight.copy_(weight)
-        self.bias.copy_(bias)
-
     def forward(self, points: Tensor, present: Tensor) -> Tensor:
-        """points (B, 3, 212), present (B, 3) bool -> (B, 106, 3); zero where no view is present.
-
-        It passes no gradient back, or it would bend the 2D landmarks.
-        """
+        """points (B, 3, 212), present (B, 3) bool -> (B, 106, 3); zero where no view is present. It passes no gradient
+        back, or it would bend the 2D landmarks."""
         subset = (present * torch.tensor([1, 2, 4], device=present.device)).sum(dim=1) - 1  # (B,)
         with torch.autocast(points.device.type, enabled=False):
             points = points.detach().float().flatten(1)  # (B, 636)
             all_lifts = torch.einsum("bp,srp->bsr", points, self.weight) + self.bias
-        lifted = all_lifts[torch.arange(points.shape[0], device=points.device), subset] * present.any(
-            dim=1, keepdim=True
-        )
+        lifted = all_lifts[torch.arange(len(points), device=points.device), subset] * present.any(dim=1, keepdim=True)
         return lifted.clamp(-LARGEST_LIFT, LARGEST_LIFT).unflatten(1, (COUNT, 3))

@@ -2,10 +2,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from kpl import losses, networks
+from kpl import networks
 from kpl.errors import BadInput
 from kpl.landmarks import MEAN_SHAPE, mirror_points2d
-from kpl.networks import backbones
+from kpl.networks import LOSSES, backbones, maps, points2d_loss, spread_loss
+from kpl.networks.network import mean_answer, without_some
 
 MEAN, SCALE = torch.from_numpy(MEAN_SHAPE).float().contiguous(), torch.full((106, 3), 0.05)
 SIZE = 32
@@ -13,7 +14,7 @@ SIZE = 32
 
 def network(backbone="mobilenetv3", fusion="late", share="all", head="fc", size=SIZE, view_dropout=0.0):
     torch.manual_seed(0)
-    return networks.FaceNetwork(backbone, size, fusion, share, head, 0.1, MEAN, SCALE, view_dropout=view_dropout)
+    return networks.create(backbone, size, fusion, share, head, 0.1, MEAN, SCALE, view_dropout)
 
 
 def awake(net):
@@ -38,7 +39,10 @@ def test_every_fusion_and_head_learns_in_all_of_its_parts_and_is_the_same_after_
     truth = torch.full((4, 3, 106, 2), 0.5)
     optimizer = torch.optim.SGD(net.parameters(), lr=1e-3)
     answer = net(pictures(4))
-    loss = losses.training_loss(answer, MEAN.expand(4, -1, -1) + 0.01, truth, SCALE, "l1", 0.3)
+    shapes = MEAN.expand(4, -1, -1) + 0.01
+    loss = LOSSES["l1"](answer, shapes, SCALE) + spread_loss(answer, shapes, SCALE)
+    if answer.maps is not None:
+        loss = loss + points2d_loss(answer.maps, truth)
     loss.backward()
     optimizer.step()
     assert answer.points3d.shape == (4, 106, 3) and answer.log_spread.shape == (4, 106)
@@ -122,7 +126,7 @@ def test_a_missing_view_is_answered_without_and_leaks_nothing(fusion, head):
     present = torch.tensor([[True, False, True]]).expand(2, -1)
     pixels = [pictures.permute(0, 1, 4, 2, 3).float() / 255 for pictures in (black, views, other)]
     with torch.inference_mode():
-        heard = [networks.mean_answer(net.head(net.fusion(seen, present)), present) for seen in pixels]
+        heard = [mean_answer(net.head(net.fusion(seen, present)), present) for seen in pixels]
         without = net(black)
     assert torch.equal(heard[0], heard[1]) and torch.equal(heard[0], heard[2])
     assert torch.isfinite(without.points3d).all() and (without.points3d - whole).abs().max() > 1e-5
@@ -149,11 +153,11 @@ def test_no_picture_at_all_is_answered_and_finite(fusion):
 def test_view_dropout_takes_one_or_two_views_evenly_and_never_the_last():
     torch.manual_seed(0)
     present = torch.ones(6000, 3, dtype=torch.bool)
-    left = networks.without_some(present, 0.5)
+    left = without_some(present, 0.5)
     counts = torch.bincount((left * torch.tensor([1, 2, 4])).sum(dim=1), minlength=8)
     assert counts[0] == 0 and abs(counts[7] - 3000) < 200 and (counts[1:7] - 500).abs().max() < 100
     only = torch.tensor([[False, True, False]]).expand(100, -1)
-    assert torch.equal(networks.without_some(only, 1.0), only)
+    assert torch.equal(without_some(only, 1.0), only)
 
 
 def test_views_are_dropped_in_training_only():
@@ -185,7 +189,7 @@ def test_answers_are_averaged_over_the_views_that_are_there_without_rounding():
     answers = torch.rand(3, 3, 106, 3)
     present = torch.tensor([[True, True, True], [True, False, True], [False, False, False]])
     with torch.autocast("cpu", torch.bfloat16):
-        mean = networks.mean_answer(answers, present)
+        mean = mean_answer(answers, present)
     expected = torch.stack([answers[0].mean(dim=0), answers[1, [0, 2]].mean(dim=0), torch.zeros(106, 3)])
     assert torch.allclose(mean, expected, atol=1e-6)
 
@@ -201,7 +205,7 @@ def test_the_lift_is_added_bounded_and_bends_no_landmark():
     answer = net(pictures())
     assert torch.allclose(answer.points3d, (MEAN + SCALE).expand(2, -1, -1), atol=1e-5)
     net.lift.bias += 100.0
-    assert torch.allclose(net(pictures()).points3d, (MEAN + networks.LARGEST_LIFT * SCALE).expand(2, -1, -1), atol=1e-5)
+    assert torch.allclose(net(pictures()).points3d, (MEAN + maps.LARGEST_LIFT * SCALE).expand(2, -1, -1), atol=1e-5)
     net.lift.bias.zero_()
     net.lift.weight.fill_(1e-3)
     net(pictures()).points3d.sum().backward()
@@ -210,7 +214,7 @@ def test_the_lift_is_added_bounded_and_bends_no_landmark():
 
 
 def test_the_lift_is_the_one_of_the_views_that_are_there():
-    lift = networks.LinearLift()
+    lift = maps.LinearLift()
     lift.bias += torch.arange(1.0, 8.0)[:, None] / 7
     present = torch.tensor([*networks.SUBSETS, [False] * 3])
     lifted = lift(torch.rand(8, 3, 212), present)
@@ -221,8 +225,6 @@ def test_the_lift_is_the_one_of_the_views_that_are_there():
     "wrong, words",
     [
         ({"backbone": "effb99"}, "unknown backbone 'effb99'.*effb5"),
-        ({"fusion": "sum"}, "'sum'.*average, late, early, channels9"),
-        ({"head": "gru"}, "linear, fc, axis, axis_xy_z, sequence"),
         ({"backbone": "vit_small", "size": 8}, "vit_small"),
     ],
 )
@@ -244,3 +246,23 @@ def test_a_file_that_is_no_weights_file_is_refused(tmp_path):
     (tmp_path / "weights.safetensors").write_bytes(b"PK not weights")
     with pytest.raises(BadInput, match="weights.safetensors"):
         backbones.load_weights(network(), str(tmp_path / "weights.safetensors"))
+
+
+def test_the_table_of_parts_tells_all_parameters_and_shapes_and_changes_nothing():
+    net = network(head="sequence")
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    table = networks.parts(net, pictures()).set_index("part")
+    counted = sum(weight.numel() for weight in net.parameters())
+    assert table.loc[["fusion", "head", "spread", "lift"], "parameters"].sum() == counted
+    assert table.loc["head", "gives"] == "2x1x106x3" and "maps 2x3x106x8x8" in table.loc["fusion", "gives"]
+    assert net.training and all(torch.equal(before[name], value) for name, value in net.state_dict().items())
+
+
+def test_the_parameters_know_the_names_that_networks_know():
+    from typing import get_args
+
+    from kpl.config import TrainFold
+
+    known = {"fusion": networks.FUSIONS, "head": networks.HEADS, "share": networks.SHARES, "loss": LOSSES}
+    for name, table in known.items():
+        assert set(get_args(TrainFold.model_fields[name].annotation)) == set(table), name

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from kpl import faces, losses, score, views
-from kpl.networks import FUSIONS, HEADS, SUBSETS, FaceNetwork
+from kpl import faces, score
+from kpl.networks import FUSIONS, HEADS, LOSSES, SUBSETS, create, spread_loss
+from kpl.train import views
 
 SIZE, STEPS, RATE = 32, 160, 3e-3
 
@@ -24,7 +25,7 @@ def learned(samples, fusion, head, view_dropout=0.0):
     """A network trained on all samples at once, without a second target, dropout or augmentation."""
     pictures, shapes, points2d = samples
     torch.manual_seed(0)
-    network = FaceNetwork(
+    network = create(
         "test_resnet",
         SIZE,
         fusion,
@@ -38,7 +39,8 @@ def learned(samples, fusion, head, view_dropout=0.0):
     optimizer = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=STEPS)
     for _ in range(STEPS):
-        loss = losses.training_loss(network(pictures), shapes, points2d, network.shape_scale, "l1", 0.0)
+        answer = network(pictures)
+        loss = LOSSES["l1"](answer, shapes, network.shape_scale) + spread_loss(answer, shapes, network.shape_scale)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)

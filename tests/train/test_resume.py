@@ -1,6 +1,5 @@
 """Runs that are killed, and runs whose disk, memory or data fail them: nothing is lost, and the end is the same."""
 
-import dataclasses
 import json
 import os
 import resource
@@ -10,17 +9,17 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
-from test_train import SETTINGS, SMALL
 
-from kpl import faces, train
-from kpl.config import TrainFold
+from kpl import faces, networks, train
 from kpl.errors import BadInput
 from kpl.files import read_json, write_json
 from kpl.networks import FaceNetwork
-from kpl.training import checkpoints
+from kpl.train import checkpoints
+from train.folds_of import SMALL, parameters, trained
 
 # Everything that has a state: dropout, a moving average, warm-up, restarts, several passes a step, the best epoch.
 FULL = SMALL | dict(
@@ -46,12 +45,12 @@ def store(tiny_faces):
 def whole(tmp_path_factory, store):
     """A run that nobody disturbed."""
     made = config(tmp_path_factory.mktemp("whole"), store)
-    train.train_fold(made, store)
+    trained(made)
     return made
 
 
 def config(runs, store, **changes):
-    return TrainFold(faces=str(store.folder), runs=str(runs), **(SETTINGS | FULL | changes))
+    return parameters(runs, store, **FULL | changes)
 
 
 def same(ours, theirs):
@@ -59,7 +58,7 @@ def same(ours, theirs):
     a, b = (load_file(made.run_folder / "weights.safetensors") for made in (ours, theirs))
     p, q = (np.load(made.run_folder / "predictions.npz") for made in (ours, theirs))
     h, i = (
-        train.pd.read_csv(made.run_folder / "history.csv").drop(columns=["seconds", "samples_per_second", "wait"])
+        pd.read_csv(made.run_folder / "history.csv").drop(columns=["seconds", "samples_per_second", "wait"])
         for made in (ours, theirs)
     )
     return (
@@ -87,11 +86,16 @@ def stopping(at):
     return torch.nn.modules.module.register_module_forward_hook(hook)
 
 
+def network_of(made):
+    parts = ("backbone", "image_size", "fusion", "share", "head", "dropout")
+    return networks.create(*(getattr(made, part) for part in parts))
+
+
 def train_until(made, store, passes):
     handle = stopping(passes)
     try:
         with pytest.raises(Stop):
-            train.train_fold(made, store)
+            trained(made)
     finally:
         handle.remove()
 
@@ -100,7 +104,7 @@ def train_until(made, store, passes):
 def test_stopped_in_the_middle_of_an_epoch_it_ends_with_the_same_bits(tmp_path, store, whole, passes):
     made = config(tmp_path, store)
     train_until(made, store, passes)
-    train.train_fold(made, store)
+    trained(made)
     assert same(made, whole)
 
 
@@ -109,7 +113,7 @@ def test_with_a_damaged_checkpoint_the_one_before_it_is_used_and_the_end_is_the_
     train_until(made, store, 22)
     newest, before = checkpoints.files(made.run_folder)
     newest.write_bytes(newest.read_bytes()[:-1000])
-    train.train_fold(made, store)
+    trained(made)
     assert f"{newest} is damaged" in caplog.text
     assert f"going on after step {int(before.name.split('.')[0])} " in caplog.text
     assert same(made, whole)
@@ -120,15 +124,16 @@ KILLS = """
 import json, multiprocessing, os, random, shutil, signal, sys, time
 import torch
 sys.path.insert(0, sys.argv[3])
-from test_resume import config, same
-from kpl import faces, train
-from kpl.training import checkpoints
+from train.test_resume import config, same
+from train.folds_of import trained
+from kpl import faces
+from kpl.train import checkpoints
 from kpl.config import TrainFold
 from kpl.networks import FaceNetwork
 
 whole, kills = TrainFold(**json.loads(sys.argv[1])), int(sys.argv[2])
 store = faces.load(whole.faces)
-made = config(whole.runs + "/killed", store, name="killed", save_every=whole.save_every, epochs=whole.epochs)
+made = config(whole.runs / "killed", store, name="killed", save_every=whole.save_every, epochs=whole.epochs)
 passes, draw = multiprocessing.RawValue("i"), random.Random(0)
 
 def count(module, _, __):
@@ -148,7 +153,7 @@ while done < kills:
         sys.stdout = open(os.devnull, "w")
         code = 1
         try:
-            train.train_fold(made, store)
+            trained(made)
             code = 0
         finally:
             os._exit(code)
@@ -170,7 +175,7 @@ while done < kills:
     assert code == signal.SIGKILL, code
     done += 1
     for file in checkpoints.files(made.run_folder):
-        assert checkpoints._digest(file.read_bytes()) == file.name.split(".")[1], f"{file} cannot be loaded"
+        assert checkpoints.digest(file.read_bytes()) == file.name.split(".")[1], f"{file} cannot be loaded"
     most = max(most, began + (passes.value - 1) // made.accumulate - stand())
 assert most <= made.save_every, f"{most} steps were lost"
 print(json.dumps({"kills": done, "finished": finished, "most_steps_lost": most}))
@@ -183,9 +188,9 @@ def killed(whole, kills):
         sys.executable,
         "-c",
         KILLS,
-        json.dumps(dataclasses.asdict(whole)),
+        whole.model_dump_json(),
         str(kills),
-        os.path.dirname(__file__),
+        os.path.dirname(os.path.dirname(__file__)),
     ]
     ended = subprocess.run(command, capture_output=True, text=True, env=environ)
     assert ended.returncode == 0, ended.stderr[-3000:]
@@ -213,12 +218,12 @@ def test_a_disk_that_fills_ends_with_one_sentence_and_the_checkpoints_before_sta
     resource.setrlimit(resource.RLIMIT_FSIZE, (before[0].stat().st_size // 2, hard))
     try:
         with pytest.raises(BadInput, match="cannot be written to .*MiB are free.*make room and start again"):
-            train.train_fold(made, store)
+            trained(made)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, ignored)
     assert checkpoints.files(made.run_folder) == before and checkpoints.newest(made.run_folder)
-    train.train_fold(made, store)
+    trained(made)
     assert same(made, whole)
 
 
@@ -237,10 +242,10 @@ def test_a_full_memory_halves_the_batch_and_keeps_the_step(tmp_path, store, whol
     made = config(tmp_path, store, batch_size=4, accumulate=1)
     handle = full_memory(2)
     try:
-        train_until_done = train.train_fold(made, store)
+        history = trained(made).history
     finally:
         handle.remove()
-    assert "batches of 2 samples from here on" in caplog.text and len(train_until_done) == FULL["epochs"]
+    assert "passes of 2 samples from here on" in caplog.text and len(history) == FULL["epochs"]
     a, b = (load_file(run.run_folder / "weights.safetensors") for run in (made, whole))
     assert all(torch.equal(a[key], b[key]) for key in a)
 
@@ -249,7 +254,7 @@ def test_a_memory_that_holds_no_sample_ends_with_one_sentence(tmp_path, store):
     handle = full_memory(0)
     try:
         with pytest.raises(BadInput, match="does not hold one sample"):
-            train.train_fold(config(tmp_path, store), store)
+            trained(config(tmp_path, store))
     finally:
         handle.remove()
 
@@ -262,10 +267,11 @@ def test_faces_that_change_under_a_run_end_it_and_a_changed_set_is_refused(tmp_p
     train_until(made, ours, 6)
     write_json(copy / "done.json", read_json(copy / "done.json") | {"fingerprint": "another"})
     before = checkpoints.files(made.run_folder)
+    with pytest.raises(BadInput, match="on other faces"):
+        trained(made)
     with pytest.raises(BadInput, match="was changed while a network was trained on it"):
-        train.train_fold(made, ours)  # opened before the change
-    with pytest.raises(BadInput, match="other faces"):
-        train.train_fold(made, faces.load(copy))
+        train_rows = np.flatnonzero(ours.known)
+        train.Run(made, ours, network_of(made), train_rows, "none")._save()  # opened before the change
     assert checkpoints.files(made.run_folder) == before
 
 
@@ -281,7 +287,7 @@ def test_weights_that_are_no_numbers_are_not_kept(tmp_path, store):
     handle = torch.nn.modules.module.register_module_forward_hook(ruin)
     try:
         with pytest.raises(BadInput, match="no numbers any more|the loss is nan"):
-            train.train_fold(made, store)
+            trained(made)
     finally:
         handle.remove()
     assert checkpoints.files(made.run_folder) == before

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from kpl.landmarks import COUNT, MIRROR, index
-from kpl.training import augment
+from kpl.train import augment
 
 SIDE = 64
 LANDMARK = index("nose_tip")

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from kpl import folds
 from kpl.errors import BadInput
+from kpl.train import folds
 
 SUBJECTS = np.repeat([f"{i:05d}" for i in range(12)], 7)
 
@@ -43,7 +43,7 @@ def test_other_folds_or_subjects_are_refused(tmp_path, subjects, count, words):
 
 
 def test_too_few_subjects_are_refused_and_nothing_is_written(tmp_path):
-    with pytest.raises(BadInput, match="12 subjects cannot make 13 folds"):
+    with pytest.raises(BadInput, match="12 subjects with truth cannot make 13 folds"):
         folds.load_or_make(tmp_path / "folds.csv", SUBJECTS, 13, seed=0)
     assert not (tmp_path / "folds.csv").exists()
 

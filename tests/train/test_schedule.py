@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from kpl.training.schedule import rate
+from kpl.train import rate
 
 
 @pytest.mark.parametrize("cycles", [1, 3])

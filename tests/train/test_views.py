@@ -1,9 +1,8 @@
 import numpy as np
 import pandas as pd
-import pytest
 
-from kpl import views
 from kpl.landmarks import COUNT, MEAN_SHAPE
+from kpl.train import views
 
 SIDE = 64
 
@@ -20,11 +19,11 @@ class Store:
 
 
 def test_a_sample_depends_on_seed_epoch_and_row_alone():
-    dataset = views.Views(Store(), 32, augment=True, seed=1)
+    dataset = views.Views(Store(), 32, augmented=True, seed=1)
     first = dataset[3, 1]
     dataset[0, 0], dataset[4, 2]  # what else was loaded does not matter
     again, other_epoch = dataset[3, 1], dataset[4, 1]
-    other_seed = views.Views(Store(), 32, augment=True, seed=2)[3, 1]
+    other_seed = views.Views(Store(), 32, augmented=True, seed=2)[3, 1]
     assert all(np.array_equal(a, b) for a, b in zip(first, again))
     assert not np.array_equal(first[0], other_epoch[0]) and not np.array_equal(first[0], other_seed[0])
 
@@ -40,7 +39,7 @@ def test_unknown_points_stay_unknown():
     store = Store()
     store.points2d[0] = np.nan
     store.points3d[0] = np.nan
-    _, points3d, points2d = views.Views(store, 32, augment=True)[0, 0]
+    _, points3d, points2d = views.Views(store, 32, augmented=True)[0, 0]
     assert np.isnan(points3d).all() and np.isnan(points2d).all()
 
 
@@ -54,14 +53,4 @@ def test_an_epoch_visits_every_row_once_in_its_own_order():
 
 def test_no_batch_is_left_with_a_lone_sample():
     sizes = [len(part) for part in views.epoch_batches(np.arange(33), 0, 0, 8)]
-    assert sizes == [7, 7, 7, 6, 6] and len(sizes) == views.batch_count(33, 8)
-
-
-@pytest.mark.parametrize("count, processes", [(8, 2), (7, 2), (5, 4), (1, 3)])
-def test_several_processes_share_a_batch_and_weigh_as_one_would(count, processes):
-    keys = [(0, row) for row in range(count)]
-    values = np.random.default_rng(0).normal(size=count)
-    shares = [views.share(keys, process, processes) for process in range(processes)]
-    assert sorted(key for own, weight in shares if weight for key in own) == keys
-    means = [weight * np.mean([values[row] for _, row in own]) for own, weight in shares]
-    assert np.mean(means) == pytest.approx(values.mean())
+    assert sizes == [7, 7, 7, 6, 6]

@@ -1,5 +1,4 @@
-"""Checkpoints of a run: written whole or not at all, known to be sound by the checksum in their name, the last two
-kept.
+"""Checkpoints of a run: whole or not there, known to be sound by the checksum in their name, the last two kept.
 
 checkpoints/<step>.<SHA-256, 16 digits>.pt    torch.save of tensors, numbers and text only, read with weights_only=True
 """
@@ -14,7 +13,6 @@ import torch
 
 from kpl.files import atomic
 
-log = logging.getLogger("kpl")
 KEPT = 2
 
 
@@ -25,29 +23,26 @@ def save(folder: Path, step: int, state: dict[str, Any]) -> None:
     buffer = io.BytesIO()
     torch.save(state, buffer)
     content = buffer.getbuffer()
-    file = folder / "checkpoints" / f"{step:09d}.{_digest(content)}.pt"
+    file = folder / "checkpoints" / f"{step:09d}.{digest(content)}.pt"
     with atomic(file) as temporary:
         temporary.write_bytes(content)
-    earlier = [other for other in files(folder) if _step(other) < step]
-    for other in files(folder):  # one of this step or a later one was damaged, or this run would not stand here
-        if other != file and other not in earlier[: KEPT - 1]:
-            other.unlink()
+    earlier = [other for other in files(folder) if other.name[:9] < file.name[:9]]
+    # One of this step or a later one was damaged, or this run would not stand here.
+    for other in {*files(folder)} - {file, *earlier[: KEPT - 1]}:
+        other.unlink()
 
 
 def newest(folder: Path) -> dict[str, Any] | None:
-    """The state of the newest sound checkpoint of a run's folder, on the CPU; None without one.
-
-    A damaged one is said and passed over.
-    """
+    """The state of the newest sound checkpoint of a run's folder, on the CPU; None without one. A damaged one is said
+    and passed over."""
     for file in files(folder):
         try:
             content = file.read_bytes()
-        except OSError as error:
-            log.warning("%s cannot be read (%s): the checkpoint before it is used.", file, error)
-            continue
-        if _digest(content) == file.name.split(".")[1]:
+        except OSError:
+            content = b""
+        if digest(content) == file.name.split(".")[1]:
             return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-        log.warning("%s is damaged: the checkpoint before it is used.", file)
+        logging.getLogger("kpl").warning("%s is damaged: the checkpoint before it is used.", file)
     return None
 
 
@@ -56,9 +51,5 @@ def files(folder: Path) -> list[Path]:
     return sorted((folder / "checkpoints").glob("[0-9]*.pt"), reverse=True)
 
 
-def _step(file: Path) -> int:
-    return int(file.name.split(".")[0])
-
-
-def _digest(content: Any) -> str:
+def digest(content: bytes | memoryview) -> str:
     return hashlib.sha256(content).hexdigest()[:16]

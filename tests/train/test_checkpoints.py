@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from kpl.training import checkpoints
+from kpl.train import checkpoints
 
 
 def state(step):

@@ -3,7 +3,7 @@ import torch
 
 from kpl.landmarks import MEAN_SHAPE
 from kpl.networks import SUBSETS, normalised
-from kpl.training import lift
+from kpl.train import lift
 
 
 def people(count, seed):

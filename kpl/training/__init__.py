@@ -1,1 +1,0 @@
-"""What a training step needs, and what keeps hours of them safe."""

@@ -1,0 +1,176 @@
+"""The out-of-fold store: what each network says of samples that it was not trained on, joined by sample name."""
+
+import logging
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kpl.errors import BadInput
+from kpl.faces import FaceStore
+from kpl.files import read_json, read_npz, write_npz
+from kpl.stack import joined
+from kpl.train import folds as fold_table
+from kpl.train import provenance
+
+log = logging.getLogger("kpl")
+GROUPS = 5  # of subjects: what is learned from the others answers one of them
+FEWEST = 3  # subjects, so that two are left to learn from
+
+
+@dataclass(frozen=True)
+class OofStore:
+    """K networks' canonical shapes: of N samples with truth, out of fold, and of M without, by each of F folds'
+    networks.
+
+    A network may have several answers, alone and averaged with those to changed copies of the pictures; which of them
+    stands for it was decided for each group of subjects without that group's truth (kpl.stack.mirrored).
+    """
+
+    fingerprint: str  # of the faces it was gathered from
+    recipes: np.ndarray  # (K,) of the crops that the networks were trained on
+    samples: np.ndarray  # (N,) names
+    subjects: np.ndarray  # (N,)
+    folds: np.ndarray  # (N,) the fold in which the sample was held out
+    truth: np.ndarray  # (N, 106, 3)
+    test_samples: np.ndarray  # (M,)
+    test_subjects: np.ndarray  # (M,)
+    answers: np.ndarray  # (A,) names: a network's own, "small", or "small+mirror"
+    answered: np.ndarray  # (A, N, 106, 3)
+    test_answered: np.ndarray  # (A, F, M, 106, 3), folds in ascending order
+    used: np.ndarray  # (GROUPS + 1, K) which answer stands for a network: where group g has no say, and where all have
+
+    def save(self, file: str | Path) -> None:
+        """Write one npz file, atomically."""
+        write_npz(file, **{field.name: getattr(self, field.name) for field in fields(self)})
+
+    @cached_property
+    def groups(self) -> np.ndarray:
+        """(N,) which of GROUPS groups each sample is in: a subject in one, each group with its share of every fold."""
+        return groups_of(self.subjects, self.folds)
+
+    @property
+    def networks(self) -> np.ndarray:
+        """(K,) names, as all subjects decide: "small", or "small+mirror"."""
+        return self.answers[self.used[-1]]
+
+    @cached_property
+    def points(self) -> np.ndarray:
+        """(K, N, 106, 3) out of fold; what answers for a sample was decided without its group."""
+        points = self.seen_by(-1)
+        for group in np.unique(self.groups[(self.used != self.used[-1]).any(axis=1)[self.groups]]):
+            own = self.groups == group
+            points[:, own] = self.seen_by(group, own)
+        return points
+
+    @property
+    def test_points(self) -> np.ndarray:
+        """(K, F, M, 106, 3)."""
+        return self.test_answered[self.used[-1]]
+
+    def seen_by(self, group: int, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """What the networks say of some of the samples (K, R, 106, 3), as it is decided without that group; -1: by all."""
+        return np.stack([self.answered[answer][rows] for answer in self.used[group]])
+
+
+def groups_of(subjects: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    """The group of each sample; subjects (N,), folds (N,)."""
+    rng = np.random.default_rng(0)
+    by_fold = [rng.permutation(np.unique(subjects[folds == fold])) for fold in np.unique(folds)]
+    group = {subject: place % GROUPS for place, subject in enumerate(np.concatenate(by_fold))}
+    return np.array([group[subject] for subject in subjects])
+
+
+def load(file: str | Path) -> OofStore:
+    """Read a saved store. Raises BadInput if it is missing or damaged."""
+    arrays = read_npz(file, tuple(field.name for field in fields(OofStore)))
+    return OofStore(**arrays | {"fingerprint": str(arrays["fingerprint"])})
+
+
+def mean_shape(store: OofStore) -> np.ndarray:
+    """For each sample the mean truth of the other folds: (N, 106, 3). What one scores by not looking at a picture."""
+    points = np.empty_like(store.truth)
+    for fold in np.unique(store.folds):
+        points[store.folds == fold] = store.truth[store.folds != fold].mean(axis=0)
+    return points
+
+
+def gather(runs: Path, faces: FaceStore, networks: str = "") -> tuple[OofStore, list[str]]:
+    """Join the finished runs below `runs` (<network>/fold<k>/predictions.npz with its done.json beside it) by name.
+
+    networks: their names, separated by commas; "" is every one that is there. Every sample of `faces` with truth, also
+    one excluded from training, must come exactly once per network, in the fold that folds.csv gives to its subject;
+    every sample without truth once per fold. Networks may differ in all but truth and folds (crops of another recipe
+    are welcome); a network's own folds may not differ at all. Returns the store and one sentence for each network left
+    out because some of its folds are not trained. Raises BadInput naming run, fold and sample where predictions and
+    faces disagree, for a network that was asked for and is not there, and if too few subjects are.
+    """
+    table = faces.table.reset_index(drop=True)
+    labelled, unlabelled = table[faces.has_truth], table[~faces.has_truth]
+    subjects = labelled["subject"].to_numpy(dtype=str)
+    if len(set(subjects)) < FEWEST:
+        raise BadInput(
+            f"{faces.folder} holds {len(set(subjects))} subjects with truth, and second layers need {FEWEST}: gather the "
+            "runs on the faces they were trained on, or add captures."
+        )
+    fold_file = runs / "folds.csv"
+    labelled = labelled.assign(fold=fold_table.of_subjects(fold_file, fold_table.read(fold_file), subjects))
+    folds, here = np.unique(labelled["fold"]), provenance.of(faces, fold_file)
+    folders, left_out = _trained(runs, folds, [name.strip() for name in networks.split(",") if name.strip()])
+    recipes = [_recipe(folder, folds, here) for folder in folders]
+    points, test_points = zip(*(joined.network(folder, labelled, list(unlabelled["sample"])) for folder in folders))
+    return OofStore(
+        fingerprint=faces.fingerprint,
+        recipes=np.array(recipes, dtype=str),
+        samples=labelled["sample"].to_numpy(dtype=str),
+        subjects=subjects,
+        folds=labelled["fold"].to_numpy(),
+        truth=np.asarray(faces.points3d[faces.has_truth], dtype=np.float64),
+        test_samples=unlabelled["sample"].to_numpy(dtype=str),
+        test_subjects=unlabelled["subject"].to_numpy(dtype=str),
+        answers=np.array([folder.name for folder in folders], dtype=str),
+        answered=np.stack(points),
+        test_answered=np.stack(test_points),
+        used=np.tile(np.arange(len(folders)), (GROUPS + 1, 1)),
+    ), left_out
+
+
+def _trained(runs: Path, folds: np.ndarray, wanted: list[str]) -> tuple[list[Path], list[str]]:
+    """The folders of networks with all of their folds, and one sentence for each of the others."""
+    found = sorted(path.name for path in runs.iterdir() if path.is_dir())
+    unfinished = {
+        name: ", ".join(str(fold) for fold in folds if not (runs / name / f"fold{fold}" / "done.json").exists())
+        for name in sorted(wanted) or found
+    }
+    left_out = [
+        f"{name} is left out: fold {missing} is not trained." for name, missing in unfinished.items() if missing
+    ]
+    for name in wanted:
+        if unfinished[name]:
+            raise BadInput(
+                f"network {name} is asked for, and its fold {unfinished[name]} is not trained in {runs} (which holds "
+                f"{', '.join(found) or 'none'}): train it with 02_train_fold, or leave its name out."
+            )
+    if len(left_out) == len(unfinished):
+        raise BadInput(f"{runs} holds no network with all of its folds: train the missing ones with 02_train_fold.")
+    for sentence in left_out:
+        log.warning(sentence)
+    return [runs / name for name, missing in unfinished.items() if not missing], left_out
+
+
+def _recipe(folder: Path, folds: np.ndarray, here: dict[str, Any]) -> str:
+    """The recipe that a network's folds were trained on. Raises BadInput if they differ in that or in anything else."""
+    configs = [read_json(folder / f"fold{fold}" / "config.json") for fold in folds]
+    configs = [config | config["became"] for config in configs]  # what "auto" came to
+    shared = {part: here[part] for part in ("truth", "split")}  # by all networks
+    for fold, config in zip(folds, configs):
+        where = f"run {folder.name}, fold {fold} was trained"
+        wrong = provenance.difference({part: config.get(part) for part in shared}, shared)
+        if wrong:
+            raise BadInput(f"{where} {wrong} than those at hand: train it again, or move the run away.")
+        wrong = provenance.difference(config, configs[0], ignore=("fold", "became"))
+        if wrong:
+            raise BadInput(f"{where} {wrong}, unlike fold {folds[0]}: train one of them again.")
+    return configs[0]["recipe"]

@@ -1,0 +1,110 @@
+"""Charts of errors."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from kpl import score
+from kpl.draw.words import PREDICTION, SHEET, plain, short
+from kpl.landmarks import GROUPS
+
+
+def error_curves(errors: Mapping[str, np.ndarray], limit: float = 0.1) -> Figure:
+    """The share of samples (percent) with at most a given error; `errors` are NME (N,) by name."""
+    figure, axis = plt.subplots(figsize=(7, 4), **SHEET)
+    for name, values in errors.items():
+        look = {"linestyle": "--" if name == "mean_shape" else "-", "linewidth": 2.5 if name == "final" else 1.2}
+        label = f"{short(name)}, AUC {score.auc(values, limit):.3f}"
+        axis.plot(*score.error_curve(values), drawstyle="steps-post", label=label, **look)
+    axis.set(xlim=(0, limit), ylim=(0, 100), xlabel="NME", ylabel="% of samples with at most this error")
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize=8, loc="lower right" if limit >= 0.1 else "best")
+    return plain(figure)
+
+
+def learning_curves(history: pd.DataFrame, mean_shape_nme: float) -> Figure:
+    """Loss, hold-out NME and the wait for data over the epochs of a run's history; dashed: the mean shape's NME."""
+    figure, axes = plt.subplots(1, 3, figsize=(11, 2.8), **SHEET)
+    titles = {
+        "loss": "training loss",
+        "nme": "NME of the held-out subjects",
+        "wait": "wait for data, share of the time",
+    }
+    for axis, (column, title) in zip(axes, titles.items()):
+        axis.plot(history["epoch"], history[column], marker=".", color=PREDICTION if column == "nme" else None)
+        axis.set(title=title, xlabel="epoch", ylim=(0, None if column != "wait" else max(0.05, history[column].max())))
+    axes[1].axhline(mean_shape_nme, linestyle="--", color="grey", label="mean shape")
+    axes[1].legend(frameon=False)
+    return figure
+
+
+def intervals(
+    names: Sequence[str],
+    middles: Sequence[float],
+    lows: Sequence[float],
+    highs: Sequence[float],
+    label: str,
+    line: float | None = None,
+) -> Figure:
+    """One dot with its interval for each name, best (lowest) at the top; a dashed line at `line`."""
+    order, place = np.argsort(middles)[::-1], np.arange(len(names))
+    names, middles, lows, highs = (np.asarray(values)[order] for values in (names, middles, lows, highs))
+    figure, axis = plt.subplots(figsize=(7, 0.6 + 0.38 * len(names)), **SHEET)
+    axis.errorbar(middles, place, xerr=[middles - lows, highs - middles], fmt="o", capsize=3, color="k")
+    axis.set_yticks(place, map(short, names))
+    axis.set(xlabel=label, ylim=(-0.6, len(names) - 0.4))
+    axis.grid(axis="x", alpha=0.3)
+    if line is not None:
+        axis.axvline(line, linestyle="--", color="gray")
+    return plain(figure)
+
+
+def group_bars(table: pd.DataFrame, title: str = "") -> Figure:
+    """One bar with its interval for each row: columns group, error, low, high (kpl.compare.by_group)."""
+    figure, axis = plt.subplots(figsize=(5, 0.8 + 0.32 * len(table)), **SHEET)
+    spans = [table["error"] - table["low"], table["high"] - table["error"]]
+    place = np.arange(len(table))[::-1]
+    axis.barh(place, table["error"], xerr=spans, color="#f0a858", error_kw={"elinewidth": 1, "capsize": 2}, height=0.65)
+    axis.set_yticks(place, [short(group, 30) for group in table["group"]])
+    axis.set(title=title, xlim=(0, None))
+    return plain(figure)
+
+
+def reliability(spreads: Mapping[str, tuple[np.ndarray, np.ndarray]], bins: int = 10) -> Figure:
+    """Predicted against real errors, by name: both (K,), the predicted ones as RMS. Each dot is a tenth of the
+    landmarks, from the smallest predicted spread to the largest; on the diagonal a prediction can be believed."""
+    figure, axis = plt.subplots(figsize=(6, 5), **SHEET)
+    for name, (predicted, real) in spreads.items():
+        parts = np.array_split(np.argsort(predicted), bins)
+        x, y = (np.sqrt([np.mean(values[part] ** 2) for part in parts]) for values in (predicted, real))
+        axis.plot(x, y, ".-", linewidth=1, label=short(name))
+    axis.axline((0, 0), slope=1, linestyle="--", color="grey", label="what is said is what is")
+    axis.set(xlabel="predicted error of a landmark (RMS, canonical units)", ylabel="real error (RMS)")
+    axis.set(xlim=(0, None), ylim=(0, None))
+    axis.legend(fontsize=7)
+    return plain(figure)
+
+
+def region_bars(errors: Mapping[str, np.ndarray]) -> Figure:
+    """Mean error of each region of the face; `errors` are landmark errors (N, 106) by name."""
+    figure, axis = plt.subplots(figsize=(8, 3.4), **SHEET)
+    means = {short(name): [of[:, region].mean() for region in GROUPS.values()] for name, of in errors.items()}
+    pd.DataFrame(means, list(GROUPS)).plot.bar(ax=axis, rot=0, width=0.8, ylabel="mean error / eye distance")
+    axis.legend(fontsize=8, ncols=3)
+    return plain(figure)
+
+
+def correlations(names: Sequence[str], matrix: np.ndarray) -> Figure:
+    """A matrix (K, K) of correlations, with its numbers."""
+    size, labels = 1.8 + 0.75 * len(names), list(map(short, names))
+    figure, axis = plt.subplots(figsize=(size + 1, size), **SHEET)
+    picture = axis.imshow(matrix, vmin=0, vmax=1, cmap="viridis")
+    axis.set_xticks(range(len(labels)), labels, rotation=40, ha="right", fontsize=8)
+    axis.set_yticks(range(len(labels)), labels, fontsize=8)
+    for (row, column), value in np.ndenumerate(matrix):
+        axis.text(column, row, f"{value:.2f}", ha="center", va="center", color="k" if value > 0.5 else "w", fontsize=8)
+    figure.colorbar(picture, shrink=0.8)
+    return plain(figure)

@@ -1,1 +1,0 @@
-"""From scores to a page: results table, breakdowns, drawings, report."""

@@ -1,85 +1,86 @@
 """`python -m kpl.predict left.jpg middle.jpg right.jpg --out face.json --picture face.png`
 
-The landmarks of a face from three pictures, as JSON, and drawn on them. A command only: in Python it is
-`kpl.predict(...)`.
+The landmarks of a face from three pictures, as JSON, and drawn on them.
+
+In Python it is `kpl.predict(left, middle, right)`: the module itself can be called, so importing it hides nothing.
 """
 
 import argparse
 import sys
-import time
 from pathlib import Path
+from types import ModuleType
 
+import numpy as np
+
+import kpl
 from kpl.errors import BadInput
+from kpl.files import atomic, writable, write_json
+from kpl.landmarks import NAMES
 
 
-def main(arguments: list[str]) -> int:
+class _Predict(ModuleType):
+    def __call__(self, left, middle, right, weights: str | Path = "released"):
+        """The face in three pictures, paths or arrays: see kpl.released.predict."""
+        return kpl.released.predict(left, middle, right, weights)
+
+
+sys.modules[__name__].__class__ = _Predict
+
+
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m kpl.predict", description=__doc__.split("\n\n")[1])
     for view, nose in (("left", "the nose points to the right"), ("middle", "frontal"), ("right", "to the left")):
-        parser.add_argument(view, type=Path, help=f"picture taken from the {view}: {nose}")
-    parser.add_argument(
-        "--out", type=Path, metavar="JSON", help="file for landmarks, spread and points in the pictures"
-    )
-    parser.add_argument("--picture", type=Path, metavar="PNG", help="file for a drawing")
-    parser.add_argument(
-        "--weights", default="released", metavar="FOLDER", help="of kpl.release; default: the package's"
-    )
+        parser.add_argument(view, help=f"picture taken from the {view}: {nose}")
+    parser.add_argument("--out", metavar="JSON", help="file for landmarks, spread and points in the pictures")
+    parser.add_argument("--picture", metavar="PNG", help="file for a drawing")
+    parser.add_argument("--weights", default="released", help="folder of kpl.release; default: the package's")
     options = parser.parse_args(arguments)
-
-    from kpl import ensemble, face
-    from kpl.files import write_json
-
+    given = options.left, options.middle, options.right
+    places = {f"--{name}": file for name in ("out", "picture") if (file := getattr(options, name)) is not None}
     try:
-        networks = ensemble.load(options.weights)
-        started = time.perf_counter()
-        found = face.predict(options.left, options.middle, options.right, options.weights)
-        seconds = time.perf_counter() - started
-        if options.out:
-            write_json(options.out, as_json(found, networks.card))
-        if options.picture:
-            draw(found, options.picture)
-    except BadInput as error:
-        print(f"kpl.predict: {error}", file=sys.stderr)
-        return 1
-    written = " and ".join(str(file) for file in (options.out, options.picture) if file) or "nothing (--out, --picture)"
-    print(
-        f"106 landmarks in {seconds:.2f} s, mean spread {found.spread.mean():.3f} "
-        f"(the eyes are about 0.75 apart); written: {written}"
-    )
-    return 0
+        _refuse(places, given)
+        found = kpl.predict(*given, options.weights)
+        if "--picture" in places:
+            figure = kpl.draw.found_face(found.crops, found.crop_points, found.landmarks, found.spread)
+            with atomic(options.picture) as temporary:
+                figure.savefig(temporary, dpi=110)
+        if "--out" in places:
+            write_json(options.out, as_json(found, kpl.released.load(options.weights).card))
+    except (BadInput, OSError) as error:
+        raise SystemExit(f"kpl.predict: {error}") from None
+    print(f"106 landmarks, mean spread {found.spread.mean():.3f} (the eyes are about 0.75 apart)", end="; ")
+    print("written:", " and ".join(places.values()) or "nothing (--out, --picture)")
+
+
+def _refuse(places: dict[str, str], given: tuple[str, ...]) -> None:
+    """Raise BadInput for a file that cannot be written, would replace one that is given, or is no picture."""
+    taken = {Path(file).resolve() for file in given}
+    for option, file in places.items():
+        if writable(file, option).resolve() in taken:
+            raise BadInput(f"{option} {file} is one of the given pictures: name another file.")
+    if "--picture" in places:
+        import matplotlib
+        from matplotlib.backend_bases import FigureCanvasBase
+
+        matplotlib.use("Agg")
+        kinds = FigureCanvasBase.get_supported_filetypes().keys() - {"pgf"}  # it wants LaTeX
+        if Path(places["--picture"]).suffix.lower()[1:] not in kinds:
+            raise BadInput(f"--picture {places['--picture']} must end in one of .{' .'.join(sorted(kinds))}.")
 
 
 def as_json(found, card: dict) -> dict:
-    """The answer as plain lists; unknown places in pictures are null."""
-    import numpy as np
-
-    from kpl.landmarks import NAMES
-
-    def rounded(array: np.ndarray, digits: int):
-        return np.where(np.isfinite(array), np.round(array, digits), None).tolist()
-
+    """A kpl.released.Face as plain lists; unknown places in pictures are null."""
+    points2d = np.where(np.isfinite(found.points2d), found.points2d.round(2), None)
     return {
         "frame": "x right in the upright middle picture, y up, z to the camera; eye centres about 0.75 apart",
         "names": list(NAMES),
-        "landmarks": rounded(found.landmarks, 6),
-        "spread": rounded(found.spread, 6),
-        "points2d": rounded(found.points2d, 2),
+        "landmarks": found.landmarks.round(6).tolist(),
+        "spread": found.spread.round(6).tolist(),
+        "points2d": points2d.tolist(),
         "turned_clockwise": found.turn,
         "networks": [entry["name"] for entry in card["networks"]],
     }
 
 
-def draw(found, file: Path) -> None:
-    """The three crops with their landmarks and the shape from three sides, as a picture."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from kpl import charts
-    from kpl.files import atomic
-
-    figure = charts.found_face(found.crops, found.crop_points, found.landmarks, found.spread)
-    with atomic(file) as temporary:
-        figure.savefig(temporary, dpi=110)
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main()

@@ -1,0 +1,86 @@
+"""Three pictures in, landmarks out."""
+
+import numpy as np
+import pytest
+from cells import run
+
+from kpl import captures, faces, release, released, score
+from kpl.captures import pictures
+from kpl.errors import BadInput
+from kpl.landmarks import MEAN_SHAPE
+from kpl.released import predict
+from kpl.released.face import upright_turn
+
+
+def test_a_face_comes_back_with_everything_that_is_known_of_it(triple, weights):
+    found = predict(*triple, weights=weights)
+    assert found.landmarks.shape == (106, 3) and found.spread.shape == (106,)
+    assert score.nme(found.landmarks[None], MEAN_SHAPE[None])[0] < 0.2 and (found.spread > 0).all()
+    assert found.turn == 90 and found.crops.shape == (3, 96, 96, 3) and found.crops.any(axis=(1, 2, 3)).all()
+    assert ((found.crop_points > 0) & (found.crop_points < 1)).all()  # untrained maps look about the middle
+    for view, path in enumerate(triple):
+        height, width = pictures.read(path).pixels.shape[:2]
+        assert ((found.points2d[view] >= 0) & (found.points2d[view] <= [width, height])).all()
+
+
+def test_arrays_are_as_good_as_paths_and_their_turn_is_found(triple, weights):
+    by_path = predict(*triple, weights=weights)
+    read = [pictures.read(path).pixels for path in triple]
+    for quarters in range(4):
+        turned = [np.rot90(picture, quarters) for picture in read]
+        found = predict(*turned, weights=weights)
+        assert found.turn == (90 + 90 * quarters) % 360
+        # whole-pixel squares may shift by one
+        np.testing.assert_allclose(found.landmarks, by_path.landmarks, atol=2e-3)
+
+
+def test_two_pictures_are_enough_and_one_is_not(triple, weights):
+    found = predict(triple[0], triple[1], None, weights=weights)
+    assert np.isfinite(found.landmarks).all() and not found.crops[2].any() and np.isnan(found.points2d[2]).all()
+    grey = np.full((240, 180, 3), 128, np.uint8)
+    assert np.isfinite(predict(triple[0], grey, triple[2], weights=weights).spread).all()
+    with pytest.raises(BadInput, match="no face was found in the left and the right picture: at least 2"):
+        predict(grey, triple[1], None, weights=weights)
+    assert upright_turn([grey, grey, None]).quarters == 0
+
+
+@pytest.mark.parametrize(
+    "left, message",
+    [
+        ("absent.jpg", r"the left picture, absent\.jpg, cannot be used \(missing\)"),
+        (np.zeros((10, 10), np.uint8), r"the left picture is an array of shape \(10, 10\)"),
+        (np.zeros((10, 10, 3)), "type float64: give"),
+    ],
+)
+def test_what_is_no_picture_is_said(left, message, triple, weights):
+    with pytest.raises(BadInput, match=message):
+        predict(left, triple[1], triple[2], weights=weights)
+
+
+def test_a_folder_without_weights_is_said(triple, tmp_path):
+    with pytest.raises(BadInput, match=r"holds no released weights \(card.json\)"):
+        predict(*triple, weights=tmp_path)
+
+
+def test_released_weights_know_faces_that_they_have_not_seen(tiny_captures):
+    """The bar: at most 0.45 of the mean shape's error, on the studio's test subjects by the card, on others here."""
+    card = released.load().card
+    nme = {(row["name"], row["split"]): row["nme"] for row in card["scores"]}
+    assert nme["released", "test"] <= 0.45 * nme["mean_shape", "test"] and card["bytes"] <= release.LARGEST
+    table, truth = captures.find(tiny_captures), captures.truth(tiny_captures / "held_out")
+    rows = table[table["split"] == "test"].iloc[::3]
+    shapes = [predict(*row).landmarks for row in rows[["view0", "view1", "view2"]].itertuples(index=False)]
+    gt = np.stack([truth[sample] for sample in rows["sample"]])
+    means = np.broadcast_to(MEAN_SHAPE, gt.shape)
+    assert score.nme(np.stack(shapes), gt).mean() < 0.6 * score.nme(means, gt).mean()
+
+
+def test_a_training_starts_from_released_weights(tiny_faces, tmp_path):
+    """What it knows is there from the start: a step that changes nothing leaves it far below the mean shape's error."""
+    entry, store = released.load().card["networks"][0]["config"], faces.load(tiny_faces)
+    shape = {name: entry[name] for name in ("backbone", "image_size", "fusion", "share", "head")}
+    places = {"faces": tiny_faces, "runs": tmp_path, "name": "tuned", "fold": 0, "folds": 2}
+    found = run("02_train_fold", **shape, **places, weights="released", epochs=1, lr=1e-9, augment=False)
+    known = store.points3d[store.known]
+    mean_nme = score.nme(np.broadcast_to(MEAN_SHAPE, known.shape), known).mean()
+    assert found["run"].history["nme"].iloc[0] < 0.7 * mean_nme

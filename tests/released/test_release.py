@@ -1,0 +1,158 @@
+"""Runs as released weights: measured first, then written, and nothing deleted that is another's."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kpl import faces, release, released, score
+from kpl.errors import BadInput
+
+
+@pytest.fixture
+def run(tiny_runs) -> Path:
+    return tiny_runs / "small" / "fold0"
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
+
+
+def command(*arguments: str | Path) -> str:
+    """What the command says instead of doing its work, in one line."""
+    with pytest.raises(SystemExit) as ended:
+        release.main([str(argument) for argument in arguments])
+    said = ended.value.code
+    assert isinstance(said, str) and said.startswith("kpl.release: ") and "\n" not in said
+    return said
+
+
+def test_spreads_hold_on_average_on_held_out_samples(run, tiny_faces, weights):
+    store, card = faces.load(tiny_faces), released.load(weights).card
+    rows = release._held_out_by_all([run], store)
+    shapes, spread = release.answers(released.load(weights), store, rows)
+    errors = np.linalg.norm(shapes - store.points3d[rows], axis=2)
+    assert errors.mean() == pytest.approx(spread.mean(), rel=1e-3)
+    by_split = {(row["name"], row["split"]): row["nme"] for row in card["scores"]}
+    assert by_split["released", "held_out"] == pytest.approx(score.nme(shapes, store.points3d[rows]).mean(), rel=1e-6)
+
+
+def test_the_card_says_how_the_weights_came_about(run, weights):
+    card = json.loads((weights / "card.json").read_text())
+    entry = card["networks"][0]
+    assert (weights / entry["file"]).stat().st_size == card["bytes"] < release.LARGEST
+    assert entry["config"] == json.loads((run / "config.json").read_text()) and entry["finished"]["epochs"] == 1
+    assert card["recipe"] == "centerface256" and card["crop_size"] == 96 and card["licence"] == "CC0-1.0"
+    assert card["parity"]["error_ratio"] == pytest.approx(1, abs=1e-3) and len(card["usual_error"]) == 106
+
+
+def test_other_subjects_correct_it_and_test_samples_score_it(run, tiny_faces, tiny_captures, weights, tmp_path):
+    others = tmp_path / "others"
+    shutil.copytree(tiny_faces, others)
+    done = json.loads((others / "done.json").read_text())
+    (others / "done.json").write_text(json.dumps(done | {"fingerprint": "others"}))
+    card = release.make([run], tiny_faces, "MIT", tmp_path / "out", str(tiny_captures / "held_out"), "", str(others))
+    store = faces.load(tiny_faces)
+    assert card["correction"]["samples"] == store.known.sum() and card["correction"]["faces"] == "others"
+    assert card["bytes"] == sum(file.stat().st_size for file in (tmp_path / "out").glob("*.safetensors"))
+    nme = {(row["name"], row["split"]): row["nme"] for row in card["scores"]}
+    assert {split for _, split in nme} == {"held_out", "test"}
+    plain = released.load(weights).card["scores"][0]["nme"]
+    assert nme["released", "held_out"] < 0.95 * plain  # it was fitted on these very faces
+    found = released.load(tmp_path / "out")
+    rows = release._held_out_by_all([run], store)
+    again = score.nme(release.answers(found, store, rows)[0], store.points3d[rows]).mean()
+    assert again == pytest.approx(nme["released", "held_out"], rel=1e-6)
+
+
+def test_folds_that_hold_out_nothing_together_are_refused(tiny_runs, tiny_faces, tmp_path):
+    with pytest.raises(BadInput, match="hold out no sample together"):
+        release.make([tiny_runs / "small" / f"fold{fold}" for fold in range(2)], tiny_faces, "MIT", tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+def test_the_faces_that_networks_know_cannot_correct_them(run, tiny_faces, tmp_path):
+    with pytest.raises(BadInput, match="faces of other subjects"):
+        release.make([run], tiny_faces, "MIT", tmp_path, correct=str(tiny_faces))
+
+
+def test_weights_that_are_too_large_are_not_released(run, tiny_faces, tmp_path, monkeypatch):
+    monkeypatch.setattr(release, "LARGEST", 1000)
+    with pytest.raises(BadInput, match="the weights take .* MB: release fewer"):
+        release.make([run], tiny_faces, "MIT", tmp_path)
+    assert not any(tmp_path.iterdir())
+
+
+def test_weights_that_half_precision_ruins_are_not_released(run, tiny_faces, tmp_path, monkeypatch):
+    monkeypatch.setattr(release, "_halved", lambda weights: {name: one * 0 for name, one in weights.items()})
+    with pytest.raises(BadInput, match="half precision makes the networks worse"):
+        release.make([run], tiny_faces, "MIT", tmp_path)
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("recipe", ["retinaface600", "list256"])
+def test_networks_of_faces_that_predict_cannot_cut_are_refused(recipe, run, tiny_faces, tmp_path):
+    shutil.copytree(tiny_faces, tmp_path / "faces")
+    done = json.loads((tmp_path / "faces" / "done.json").read_text())
+    done["recipe"]["name"] = recipe
+    (tmp_path / "faces" / "done.json").write_text(json.dumps(done))
+    out = tmp_path / "out"
+    said = command("--run", run, "--faces", tmp_path / "faces", "--licence", "MIT", "--out", out)
+    assert f"kpl.predict cannot cut faces by {recipe}" in said and not out.exists()
+
+
+def test_nobody_but_the_user_says_the_licence(run, tiny_faces, tmp_path):
+    out = tmp_path / "out"
+    assert "--licence is missing" in command("--run", run, "--faces", tiny_faces, "--out", out)
+    assert not out.exists()
+
+
+def test_a_run_is_no_place_for_a_release(run, tiny_faces, tmp_path):
+    """Its weights are what is released, and were deleted for it."""
+    shutil.copytree(run, tmp_path / "small" / "fold0")
+    own = tmp_path / "small" / "fold0"
+    before = contents(own)
+    said = command("--run", own, "--faces", tiny_faces, "--licence", "MIT", "--out", own)
+    assert "which no release made" in said and contents(own) == before
+
+
+@pytest.mark.parametrize("lying", ["done.json", "history.csv", "config.json", "card.json"])
+def test_a_folder_of_something_else_is_no_place_for_a_release(lying, run, tiny_faces, tmp_path):
+    (tmp_path / lying).write_text('{"of": "another stage"}')
+    said = command("--run", run, "--faces", tiny_faces, "--licence", "MIT", "--out", tmp_path)
+    assert lying in said and [file.name for file in tmp_path.iterdir()] == [lying]
+
+
+@pytest.mark.parametrize("out", ["", "{folder}/file", "{folder}/file/out", "/proc/nowhere"])
+def test_a_place_that_cannot_be_written_is_said(out, run, tiny_faces, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("a text")
+    said = command("--run", run, "--faces", tiny_faces, "--licence", "MIT", "--out", out.format(folder=tmp_path))
+    assert "--out" in said and [file.name for file in tmp_path.iterdir()] == ["file"]
+
+
+def test_only_the_files_of_the_older_release_make_room(tiny_runs, tiny_faces, weights, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(weights, out)
+    (out / "my.safetensors").write_bytes(b"somebody's")
+    older = contents(weights)
+    release.make([tiny_runs / "small" / "fold1"], tiny_faces, "MIT", out)
+    card = json.loads((out / "card.json").read_text())
+    assert set(contents(out)) == {"card.json", "my.safetensors", card["networks"][0]["file"]}
+    assert (out / "my.safetensors").read_bytes() == b"somebody's" and set(older) - set(contents(out))
+
+
+def test_a_release_that_fails_leaves_the_older_one_whole(tiny_runs, tiny_faces, weights, tmp_path):
+    first, out = tmp_path / "first", tmp_path / "out"
+    other = [tiny_runs / "small" / "fold1"]
+    file = release.make(other, tiny_faces, "MIT", first)["networks"][0]["file"]
+    shutil.copytree(weights, out)
+    (out / file).mkdir()  # where its weights would go
+    with pytest.raises(OSError):
+        release.make(other, tiny_faces, "MIT", out)
+    assert contents(out) == contents(weights)
+    (out / "card.json").write_text("half a ca")
+    assert "not valid JSON" in command("--run", *other, "--faces", tiny_faces, "--licence", "MIT", "--out", out)
+    assert contents(out).keys() == contents(weights).keys()

@@ -60,7 +60,7 @@ for extra in $(wanted_extras "$@"); do install_extra "$extra"; done
 export PATH="$here/.venv/bin:$PATH"
 case "${1:-}" in
   test) cd "$here" && exec python -m pytest --numprocesses auto --dist loadfile "${@:2}" ;;
-  bench) cd "$here" && exec python -m kpl.bench "${@:2}" ;;
+  bench) cd "$here/tests" && exec python -m bench "${@:2}" ;;
   lab)
     root_user=()
     [[ $EUID -ne 0 ]] || root_user=(--allow-root) # Jupyter wants to be told, in containers for instance

@@ -1,106 +1,63 @@
 """The five notebooks in order, each network and fold as a run of 02_train_fold; called by run_all.sh.
 
-What is finished is not repeated (kpl.conduct.stages), and folds run side by side on this machine or on a cluster
-(kpl.conduct.local, kpl.conduct.cluster). Needs the standard library only until there is something to run.
+What is trained: profiles.toml. How notebooks are run: conductor.py. --help needs the standard library alone.
 """
 
 import argparse
-import csv
+import os
+import shutil
 import subprocess
 import sys
 import time
+import tomllib
+from collections.abc import Callable
 from functools import partial
+from itertools import product
 from pathlib import Path
+from typing import Any
 
-from kpl.conduct import cluster, disk, local, profiles, snapshot
-from kpl.conduct.stages import Engine, Stage, StageFailed, listing, run_stages
-from kpl.config import ROOT
+from conductor import NOTEBOOKS, Stage, cluster, locked, run, run_stages
+
+import kpl
 from kpl.errors import BadInput
 
-STUDIO = ROOT / "input" / "studio"
-
-
-def main() -> int:
-    options = parse(sys.argv[1:])
-    started = time.time()
-    try:
-        run_all(options)
-    except (StageFailed, BadInput) as failure:
-        print(f"\nrun_all: {failure}", file=sys.stderr)
-        return 1
-    except OSError as error:
-        if not disk.is_full(str(error)):
-            raise
-        print(
-            f"\nrun_all: {error}; {disk.state(options.output)}: make room; what is finished is kept, "
-            "the same command goes on from here.",
-            file=sys.stderr,
-        )
-        return 1
-    except KeyboardInterrupt:
-        print("\nrun_all: interrupted; the same command goes on from here.", file=sys.stderr)
-        return 130
-    print(
-        f"\nDone in {(time.time() - started) / 60:.1f} minutes. The submission is {options.output / 'submission.txt'}"
-    )
-    return 0
+ROOT = NOTEBOOKS.parent
+PROFILES = tomllib.loads((NOTEBOOKS / "profiles.toml").read_text(encoding="utf-8"))
+BASELINE = {"name": "baseline", "fusion": "average", "head": "linear", "share": "all", "points2d": 0.0}
+# Operations a second in training: a core's were measured (small networks, one thread: 24e9 to 28e9), a GPU's are
+# assumed, about a tenth of what the data sheet of an A100 promises.
+SPEED = {"core": 25e9, "GPU": 30e12}
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="./run_all.sh",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Three-view face captures in, a scored submission out. Running again goes on where it stopped.",
-        epilog="Also: ./run_all.sh test [pytest options]   the tests\n"
-        "      ./run_all.sh bench [name ...]        benchmarks\n"
-        "      ./run_all.sh lab                     JupyterLab",
-    )
-    parser.add_argument(
-        "--profile",
-        choices=profiles.PROFILES,
-        default="demo",
-        help="demo: small networks on two cores; full: the method as published, for GPUs; tiny: a smoke test; "
-        "default: %(default)s",
-    )
-    parser.add_argument("--backbones", nargs="+", metavar="NAME", help="short names or timm names; default by profile")
-    parser.add_argument("--sizes", nargs="+", type=int, metavar="PX", help="image sizes; default by profile")
-    parser.add_argument("--recipes", nargs="+", metavar="NAME", help="of 01_preprocess; default by profile")
-    parser.add_argument("--folds", type=int, metavar="K", help="folds of GroupKFold by subject; default by profile")
-    parser.add_argument("--epochs", type=int, help="epochs of every network; default by profile")
-    parser.add_argument(
-        "--data", type=Path, metavar="FOLDER", help="captures; default: the studio makes them in input/studio"
-    )
-    parser.add_argument("--output", type=Path, metavar="FOLDER", default=ROOT / "output", help="default: output")
-    parser.add_argument(
-        "--timeout", type=float, metavar="MINUTES", default=60, help="a stage silent for so long hangs; default: 60"
-    )
-    engines = parser.add_argument_group("where the folds are trained")
-    engines.add_argument("--engine", choices=["local", "ray"], default="local", help="this machine, or a Ray cluster")
-    engines.add_argument(
-        "--jobs", type=int, metavar="N", help="local: folds at once; default: one a GPU, or one a core"
-    )
-    engines.add_argument(
-        "--address",
-        help="ray: auto, host:port or ray://host:port of a cluster whose nodes share this folder, the data and the "
-        "output at the same paths; default: starts one of this machine alone",
-    )
-    engines.add_argument("--gpus-per-fold", type=float, metavar="G", help="ray: default 1 if a node has any, else 0")
-    engines.add_argument(
-        "--cpus-per-fold", type=float, metavar="C", help="ray: default 1, or a node's share for each of its GPUs"
-    )
+    """The options, with the profile's where none is given."""
+    what = "Three-view face captures in, a scored submission out. Running again goes on where it stopped."
+    others = "Also: ./run_all.sh test [pytest options], bench [name ...], lab: the tests, benchmarks, JupyterLab."
+    parser = argparse.ArgumentParser(prog="./run_all.sh", description=what, epilog=others)
+    add = parser.add_argument
+    add("--profile", choices=PROFILES, default="demo", help="of notebooks/profiles.toml; default: demo, for two cores")
+    add("--backbones", nargs="+", metavar="NAME", help="short names or timm names; default by profile")
+    add("--sizes", nargs="+", type=int, metavar="PX", help="image sizes, from 32; default by profile")
+    add("--recipes", nargs="+", metavar="NAME", help="of 01_preprocess; default by profile")
+    add("--folds", type=int, metavar="K", help="folds by subject, from 2; default by profile")
+    add("--epochs", type=int, metavar="N", help="of every network; default by profile")
+    add("--data", type=Path, metavar="FOLDER", help="captures; default: the studio makes them in input/studio")
+    add("--output", type=Path, metavar="FOLDER", default=ROOT / "output", help="default: output")
+    add("--timeout", type=float, metavar="MINUTES", default=60, help="a stage silent for so long hangs; default: 60")
+    add("--engine", choices=["local", "ray"], default="local", help="folds train on this machine, or on a Ray cluster")
+    add("--jobs", type=int, metavar="N", help="local: folds at once; default: one a GPU, or one a core")
+    add("--address", help="ray: auto, host:port or ray://host:port; default: a cluster of this machine alone")
+    add("--gpus-per-fold", type=float, metavar="G", help="ray: default 1 if a node has any, else 0")
+    add("--cpus-per-fold", type=float, metavar="C", help="ray: default 1")
     options = parser.parse_args(arguments)
-    profile = profiles.PROFILES[options.profile]
-    options.folds = options.folds or profile["folds"]
-    options.recipes = options.recipes or profile["recipes"]
-    options.shared = profile["shared"] | ({"epochs": options.epochs} if options.epochs else {})
-    options.networks = profiles.networks(profile, options.backbones, options.sizes, options.recipes)
-    options.output = options.output.resolve()
-    if options.data is not None and not options.data.is_dir():
+    for name, value in PROFILES[options.profile].items():
+        setattr(options, name, getattr(options, name, None) or value)
+    options.shared = options.shared | ({"epochs": options.epochs} if options.epochs else {})
+    options.output, options.data = options.output.resolve(), options.data and options.data.resolve()
+    if options.data and not options.data.is_dir():
         parser.error(f"{options.data} is not a folder: give the folder of the captures to --data")
-    if min(options.sizes or [32]) < 32 or options.folds < 2:
-        parser.error("--sizes starts at 32 and --folds at 2")
-    if options.timeout <= 0 or (options.jobs is not None and options.jobs < 1):
-        parser.error("--timeout must be greater than 0, and --jobs at least 1")
+    if min(options.sizes) < 32 or options.folds < 2 or options.timeout <= 0 or (options.jobs or 1) < 1:
+        parser.error("--sizes starts at 32, --folds at 2 and --jobs at 1, and --timeout must be greater than 0")
     if options.engine == "local" and (options.address, options.gpus_per_fold, options.cpus_per_fold) != (None,) * 3:
         parser.error("--address, --gpus-per-fold and --cpus-per-fold belong to --engine ray")
     if options.engine == "ray" and options.jobs:
@@ -108,109 +65,125 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     return options
 
 
+def networks(options: argparse.Namespace) -> list[tuple[str, dict[str, Any]]]:
+    """(recipe, parameters of 02_train_fold) of each. Of several recipes they are named after theirs: all share a folder."""
+    grid = dict.fromkeys(product(options.recipes, options.backbones, options.sizes))
+    planned = [(recipe, {"backbone": backbone, "image_size": size}) for recipe, backbone, size in grid]
+    for recipe, one in planned if len(set(options.recipes)) > 1 else []:
+        one["name"] = f"{one['backbone']}_{one['image_size']}_{recipe}".replace("/", "-")
+    return [*planned, (options.recipes[0], BASELINE | options.baseline)]
+
+
+def look(data: Path) -> tuple[str, int]:
+    """A checksum of the names, sizes and times of a folder's files, and how many samples there are by the pictures."""
+    files = sorted(os.path.join(folder, name) for folder, _, names in os.walk(data) for name in names)
+    pictures = [file for file in files if file.lower().endswith((".jpg", ".jpeg", ".png", ".bmp"))]
+    seen = [(file, os.stat(file).st_size, os.stat(file).st_mtime_ns) for file in files]
+    return kpl.files.checksum(seen), len(pictures) // 3
+
+
+def cost(options: argparse.Namespace, samples: int, gpus: int, cores: int) -> str:
+    """What training will take, counted on models without memory: three views, and the way back costs twice the way there."""
+    planned, epochs = [network for _, network in networks(options)], options.shared["epochs"]
+    forward = sum(kpl.networks.backbones.operations(one["backbone"], one["image_size"]) for one in planned)
+    total = 3 * 3 * forward * epochs * samples * (options.folds - 1)  # each fold learns from the others
+    device, count = ("GPU", gpus) if gpus else ("core", cores)
+    hours = total / (count * SPEED[device]) / 3600
+    long = [f"{60 * hours:.0f} minutes", f"{hours:.0f} hours", f"{hours / 24:,.0f} days"][(hours >= 1) + (hours >= 72)]
+    what = f"{len(planned)} networks x {options.folds} folds x {epochs} epochs on up to {samples} samples"
+    speed = f"{count} {device}{'s' * (count > 1)} at {SPEED[device] / 1e9:,.0f} GFLOP/s each"
+    return f"{what}: {total:.1e} floating-point operations, {long} on {speed}, give or take a factor of three."
+
+
+def refuse(folds: list[tuple[Any, Any]]) -> None:
+    """Raise BadInput for what would end a training or a stage after it; folds: (parameters, store) of each."""
+    subjects = folds[-1][1].table["subject"][folds[-1][1].has_truth].nunique()
+    if subjects < kpl.stack.FEWEST:
+        needed = f"second layers need {kpl.stack.FEWEST}"
+        raise BadInput(f"the captures have {subjects} subjects whose truth is known, and {needed}: add captures.")
+    try:
+        for p, store in folds:
+            kpl.train.hold_out(p, store)
+            kpl.train.refuse_another(p, store)
+    except BadInput as error:
+        raise BadInput(f"{str(error).rstrip('.')} (another --output is another runs folder).") from None
+
+
+def train(options: argparse.Namespace, stage: Callable[..., Stage], gpus: int, cores: int) -> tuple[str, str]:
+    """02_train_fold for each network and fold: a checksum that stands for all of them, and the networks' names."""
+    defaults, folds, planned = kpl.config.defaults("02_train_fold"), [], []
+    for (recipe, network), fold in product(networks(options), range(options.folds)):
+        faces, own = (
+            options.output / "faces" / recipe,
+            options.shared | network | {"fold": fold, "folds": options.folds},
+        )
+        own |= {"faces": str(faces), "runs": str(options.output / "runs")}
+        p, store = kpl.config.checked(kpl.config.TrainFold, defaults | own), kpl.faces.load(faces)
+        label = f"02_{network.get('name') or f'{p.backbone}_{p.image_size}'}_fold{fold}".replace("/", "-")
+        folds.append(stage(label, p.run_folder / "done.json", store.fingerprint, **own))
+        planned.append((p, store))
+    refuse(planned)
+    jobs, timeout = min(options.jobs or gpus or cores, len(folds)), 60 * options.timeout
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(gpus)))).split(",")[:gpus]
+    engine = partial(run, timeout=timeout, threads=max(1, cores // jobs), gpus=visible)
+    if options.engine == "ray":
+        jobs, engine = len(folds), cluster(timeout, options.address, options.cpus_per_fold or 1, options.gpus_per_fold)
+    return run_stages(folds, engine, jobs), ",".join(dict.fromkeys(p.run_name for p, _ in planned))
+
+
 def run_all(options: argparse.Namespace) -> None:
-    """Every stage in order. Raises StageFailed."""
-    output = options.output
-    unwritable = disk.why_unwritable(output)
-    if unwritable:
-        raise StageFailed(unwritable)
-    here = partial(local.run, jobs=1, timeout=60 * options.timeout)
-    runs, oof, stack = (str(output / name) for name in ("runs", "oof", "stack"))
-    faces = {recipe: str(output / "faces" / recipe) for recipe in options.recipes}
-    main_faces = faces[options.recipes[0]]
+    """Every stage in order. Raises BadInput."""
+    import pandas  # here and not above: --help needs no environment
+    import torch
 
-    data = options.data.resolve() if options.data else STUDIO
-    if options.data is None:
-        make_studio()
-    print("== " + cost(options, data), flush=True)
+    output, data = options.output, options.data or ROOT / "input" / "studio"
+    if not options.data:
+        print("== studio: captures in input/studio", flush=True)
+        if subprocess.call([sys.executable, "-m", "kpl.studio", "--out", str(data)], cwd=ROOT):
+            raise BadInput("the studio failed: its message is above; the same command goes on where it stopped.")
+    (captures, samples), gpus, cores = look(data), torch.cuda.device_count(), kpl.files.cores()
+    print("== " + cost(options, samples, gpus, cores), flush=True)
 
-    captures = listing(data)
-    preprocess = {"captures": str(data), "jobs": local.cores()}
-    stages = [
-        Stage(
-            "01_preprocess" if recipe == options.recipes[0] else f"01_preprocess_{recipe}",
-            "01_preprocess",
-            preprocess | {"recipe": recipe, "faces": folder},
-            captures,
-        )
-        for recipe, folder in faces.items()
-    ]
-    run_stages(stages, output, here)
-    seen = {recipe: snapshot.fingerprint(Path(folder)) for recipe, folder in faces.items()}
-    snapshot.refuse_other_faces(Path(runs), set(seen.values()))
+    def stage(label: str, made: str | Path, inputs: str, **values: Any) -> Stage:
+        parameters = {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+        return Stage(output / "notebooks" / f"{label}.ipynb", output / made, inputs, parameters)
 
-    folds = [
-        Stage(
-            f"02_{network.get('name') or '{backbone}_{image_size}'.format(**network)}_fold{fold}".replace("/", "-"),
-            "02_train_fold",
-            {"faces": faces[recipe], "runs": runs, "folds": options.folds} | options.shared | network | {"fold": fold},
-            seen[recipe],
-        )
-        for recipe, network in options.networks
-        for fold in range(options.folds)
-    ]
-    key = run_stages(folds, output, fold_engine(options))
-    snapshot.refuse_other_faces(Path(runs), {snapshot.fingerprint(Path(folder)) for folder in faces.values()})
-
-    key = run_stages([Stage("03_oof", "03_oof", {"faces": main_faces, "runs": runs, "oof": oof}, key)], output, here)
-    key = run_stages([Stage("04_stack", "04_stack", {"oof": oof, "stack": stack}, key)], output, here)
-    submit = {
-        "faces": main_faces,
-        "runs": runs,
-        "oof": oof,
-        "stack": stack,
-        "truth": str(data / "held_out"),
-        "submission": str(output / "submission.txt"),
-        "results": str(output / "results.csv"),
-    }
-    run_stages([Stage("05_submit", "05_submit", submit, key)], output, here)
-    print_results(output / "results.csv")
-    if listing(data) != captures:
+    here, cut = partial(run, timeout=60 * options.timeout, threads=cores, bars=sys.stdout.isatty()), {}
+    for recipe in options.recipes:
+        label, faces = f"01_preprocess_{recipe}" if cut else "01_preprocess", output / "faces" / recipe
+        cut[recipe] = stage(label, faces / "done.json", captures, captures=data, recipe=recipe, faces=faces)
+    run_stages([*cut.values()], here)
+    key, names = train(options, stage, gpus, cores)
+    store, runs = {"oof": output / "oof"}, {"faces": output / "faces" / options.recipes[0], "runs": output / "runs"}
+    key = run_stages([stage("03_oof", "oof/oof.npz", key, **runs, **store, networks=names)], here)
+    store["stack"] = output / "stack"
+    key = run_stages([stage("04_stack", "stack/choice.json", key, **store)], here)
+    files = {"truth": data / "held_out", "submission": output / "submission.txt", "results": output / "results.csv"}
+    last = stage("05_submit", "results.csv", key, **runs, **store, **files)
+    run_stages([last], here)
+    if subprocess.call([sys.executable, "-m", "kpl.draw.report", last.executed, output / "report.html"], cwd=ROOT):
+        raise BadInput("the report failed: its message is above; the results and the submission are there.")
+    print("\n" + pandas.read_csv(files["results"]).to_string(index=False, float_format="%.4f"), flush=True)
+    if look(data)[0] != captures:
         print(f"\nThe captures in {data} have changed while this ran: all of the above is of those it started with.")
 
 
-def cost(options: argparse.Namespace, data: Path) -> str:
-    """What the training will take here, or so many cores of a cluster as are here."""
-    samples = profiles.count_samples(data)
-    epochs = options.shared["epochs"]
-    return profiles.cost(options.networks, options.folds, epochs, samples, local.gpu_count(), local.cores())
-
-
-def fold_engine(options: argparse.Namespace) -> Engine:
-    """What trains the folds, by the options."""
-    timeout = 60 * options.timeout
-    if options.engine == "ray":
-        return partial(
-            cluster.run,
-            timeout=timeout,
-            address=options.address,
-            cpus=options.cpus_per_fold,
-            gpus=options.gpus_per_fold,
-        )
-    gpus = local.gpu_count()
-    return partial(local.run, jobs=options.jobs or gpus or local.cores(), timeout=timeout, gpus=gpus)
-
-
-def make_studio() -> None:
-    """Let the studio make its captures; it returns at once when they are there."""
-    command = [sys.executable, "-m", "kpl.studio", "--out", str(STUDIO)]
-    print("== studio: captures in input/studio", flush=True)
-    if subprocess.run(command, cwd=ROOT).returncode:
-        raise StageFailed("the studio failed: its message is above; the same command goes on where it stopped.")
-
-
-def print_results(file: Path) -> None:
-    with open(file, newline="") as lines:
-        rows = list(csv.DictReader(lines))
-    print(f"\n{'name':<28}{'split':<6}{'NME':>8}  {'95 % interval':<18}{'inner':>8}{'AUC':>8}{'failed %':>10}")
-    for row in rows:
-        nme, low, high, inner, auc, failed = (
-            float(row[column]) for column in ("nme", "nme_low", "nme_high", "inner_nme", "auc", "failure_rate")
-        )
-        print(
-            f"{row['name']:<28}{row['split']:<6}{nme:>8.4f}  {low:.4f} to {high:.4f}  {inner:>8.4f}{auc:>8.4f}{failed:>10.1f}"
-        )
+def main() -> int:
+    options, started = parse(sys.argv[1:]), time.time()
+    try:
+        with locked(options.output):
+            run_all(options)
+        print(f"\nDone in {(time.time() - started) / 60:.1f} minutes: everything is in {options.output}", flush=True)
+        return 0
+    except (BadInput, OSError, KeyboardInterrupt) as error:
+        said = str(error) or "interrupted; the same command goes on from here."
+        if kpl.files.no_room(said):
+            said += f" {options.output} has {shutil.disk_usage(options.output).free / 1e6:,.0f} MB free: make room."
+        elif isinstance(error, OSError):
+            raise
+        print(f"\nrun_all: {said}", file=sys.stderr, flush=True)
+        return 130 if isinstance(error, KeyboardInterrupt) else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    os._exit(main())  # stages that still run, after a full disk or an interruption, end with this process

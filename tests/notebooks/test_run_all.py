@@ -10,18 +10,22 @@ import socket
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
+import conductor
 import cv2
 import nbformat
 import numpy as np
 import pandas as pd
 import psutil
 import pytest
+import run_all as run_all_module
 
-from kpl import captures, score, submission
+from kpl import captures, config, faces, score, submission
+from kpl.errors import BadInput
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = ROOT / "notebooks"
 
 
@@ -53,13 +57,13 @@ def papermill(notebook: str, executed: Path, cwd: Path, **parameters) -> subproc
 
 @pytest.fixture(scope="module")
 def finished(tiny_captures, tmp_path_factory):
-    """The output folder of a whole tiny run that was killed in the middle of training and started again."""
+    """The output folder of a whole tiny run that was killed when one fold was half-trained, and started again."""
     output = tmp_path_factory.mktemp("output")
     process = subprocess.Popen(
         command(tiny_captures, output), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT
     )
     for line in process.stdout:
-        if "epoch 1/" in line:
+        if "(3 of 4 finished)" in line:
             break
     process.kill()  # the conductor alone: what it started ends with it
     process.wait()
@@ -67,8 +71,17 @@ def finished(tiny_captures, tmp_path_factory):
     assert not (output / "submission.txt").exists()
     again = run_all(tiny_captures, output)
     assert again.returncode == 0, again.stdout + again.stderr
-    assert "01_preprocess: finished before" in again.stdout
+    assert "01_preprocess: finished before" in again.stdout and "(4 of 4 finished)" in again.stdout
     return output, again.stdout
+
+
+@pytest.mark.slow
+def test_one_that_was_killed_submits_the_same_bytes_as_one_that_was_not(finished, tiny_captures, tmp_path):
+    """The fold that is left alone gets no more threads than it had beside others: sums would come out otherwise."""
+    assert run_all(tiny_captures, tmp_path / "output").returncode == 0
+    there, here = finished[0], tmp_path / "output"
+    assert (here / "submission.txt").read_bytes() == (there / "submission.txt").read_bytes()
+    assert (here / "results.csv").read_bytes() == (there / "results.csv").read_bytes()
 
 
 def test_the_submission_is_valid_and_covers_the_test_samples(finished, tiny_captures):
@@ -106,12 +119,67 @@ def test_running_again_repeats_nothing(finished, tiny_captures):
 
 
 @pytest.mark.slow
-def test_networks_of_several_recipes_make_one_ensemble(tiny_captures, tmp_path):
-    done = run_all(tiny_captures, tmp_path / "output", "--recipes", "centerface256", "list256", "--epochs", "1")
+def test_networks_of_several_recipes_make_one_ensemble_and_fewer_of_them_another(tiny_captures, tmp_path):
+    output, both = tmp_path / "output", ("centerface256", "list256")
+    done = run_all(tiny_captures, output, "--recipes", *both, "--epochs", "1")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "3 networks x 2 folds x 1 epochs on up to 49 samples" in done.stdout
-    names = {name.split("+")[0] for name in pd.read_csv(tmp_path / "output" / "results.csv")["name"]}
+    names = {name.split("+")[0] for name in pd.read_csv(output / "results.csv")["name"]}
     assert {"mobilenetv3_32_centerface256", "mobilenetv3_32_list256", "baseline", "final"} <= names
+    done = run_all(tiny_captures, output, "--recipes", "centerface256", "--epochs", "1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    names = {name.split("+")[0] for name in pd.read_csv(output / "results.csv")["name"]}
+    assert {"mobilenetv3_32_late_fc", "baseline", "final"} <= names and not any("list256" in name for name in names)
+
+
+@pytest.mark.slow
+def test_captures_without_test_samples_go_through_to_the_report(tmp_path):
+    studio = [sys.executable, "-m", "kpl.studio", "--out", tmp_path / "captures", "--scale", "0.25"]
+    subprocess.run([*studio, "--train-subjects", "4", "--test-subjects", "0"], check=True, capture_output=True)
+    done = run_all(tmp_path / "captures", tmp_path / "output", "--epochs", "1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert set(pd.read_csv(tmp_path / "output" / "results.csv")["split"]) == {"oof"}
+    assert (tmp_path / "output" / "report.html").exists() and not (tmp_path / "output" / "submission.txt").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["--epochs", "3"], r"was trained with epochs=2, not 3: .*another --output"),
+        (["--folds", "4"], r"folds.csv holds 2 folds, not 4: .*another --output"),
+    ],
+)
+def test_what_does_not_fit_the_runs_that_are_there_is_said_before_any_training(
+    finished, tiny_captures, arguments, words
+):
+    refused = run_all(tiny_captures, finished[0], *arguments)
+    assert refused.returncode == 1 and re.search(words, refused.stderr) and "== 02_" not in refused.stdout
+
+
+@pytest.mark.parametrize(
+    "subjects, folds, words",
+    [
+        (0, 2, "captures have 0 subjects whose truth is known, and second layers need 3: add captures"),
+        (2, 2, "captures have 2 subjects whose truth is known"),
+        (4, 5, "4 subjects with truth cannot make 5 folds: .*or add captures .*--output"),
+    ],
+)
+def test_too_few_subjects_are_said_before_any_training(tiny_faces, tmp_path, subjects, folds, words):
+    store = faces.load(tiny_faces)
+    known = store.table["subject"][store.has_truth].unique()[:subjects]
+    points3d = np.where(store.table["subject"].isin(known).to_numpy()[:, None, None], store.points3d, np.nan)
+    own = {"faces": tiny_faces, "runs": tmp_path, "folds": folds}
+    p = config.checked(config.TrainFold, config.defaults("02_train_fold") | own)
+    with pytest.raises(BadInput, match=words):
+        run_all_module.refuse([(p, replace(store, points3d=points3d))])
+
+
+def test_the_same_command_twice_at_once_is_refused_in_one_sentence(tiny_captures, tmp_path):
+    with conductor.locked(tmp_path / "output"):
+        refused = run_all(tiny_captures, tmp_path / "output")
+    last = refused.stderr.strip().splitlines()[-1]
+    assert refused.returncode == 1 and "another run works in" in last and "Traceback" not in refused.stderr
+    assert not (tmp_path / "output" / "faces").exists()
 
 
 def test_an_unknown_backbone_is_said_before_anything_is_done(tiny_captures, tmp_path):
@@ -177,6 +245,7 @@ def test_help_needs_no_environment():
         (["--gpus-per-fold", "1"], "belong to --engine ray"),
         (["--engine", "ray", "--jobs", "2"], "belongs to --engine local"),
         (["--timeout", "0"], "--timeout must be greater than 0"),
+        (["--sizes", "16"], "--sizes starts at 32"),
         (["--engine", "slurm"], "invalid choice"),
     ],
 )
@@ -196,7 +265,7 @@ def test_captures_that_change_under_a_half_done_run_are_said_and_nothing_is_lost
     picture.write_bytes(Path(table[table["split"] == "train"]["view1"].iloc[1]).read_bytes())
     kept = {path: path.read_bytes() for path in (output / "runs").rglob("*") if path.is_file()}
     changed = run_all(data, output)
-    assert changed.returncode == 1 and "4 of 4 folds" in changed.stderr and "put the captures back" in changed.stderr
+    assert changed.returncode == 1 and "was trained on other faces" in changed.stderr and "delete" in changed.stderr
     assert {path: path.read_bytes() for path in (output / "runs").rglob("*") if path.is_file()} == kept
     picture.write_bytes(before)
     process = subprocess.Popen(command(data, output), stdout=subprocess.PIPE, text=True, cwd=ROOT)
@@ -221,7 +290,7 @@ def test_a_disk_that_fills_is_named_and_what_is_finished_is_kept(tiny_captures, 
     filled = subprocess.run([*inside, script], capture_output=True, text=True, cwd=ROOT)
     last = filled.stderr.strip().splitlines()[-1]
     assert "exit 1" in filled.stdout and "01_preprocess.done" in filled.stdout
-    assert f"the disk at {mount} has" in last and "of 73.4 MB free: make room" in last, filled.stderr
+    assert f"{mount}/output has" in last and "MB free: make room" in last, filled.stderr
     assert "Traceback" not in filled.stderr
 
 
@@ -310,7 +379,7 @@ def test_a_cluster_that_loses_a_node_finishes_every_fold_as_one_machine_does(
     process.wait()
     process.stdout.close()
     printed = "".join(printed)
-    assert killed and "is lost: its folds start again elsewhere" in printed, printed
+    assert killed, printed
     assert printed.count(f"{killed} pid=") > 1 and "(4 of 4 finished)" in printed, printed
     local = sorted((finished[0] / "runs").glob("*/fold*/predictions.npz"))
     assert len(local) == 4

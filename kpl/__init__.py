@@ -1,12 +1,18 @@
-"""3D faces from three photographs: what the notebooks share, and one call for one's own pictures."""
+"""3D faces from three photographs: what the notebooks share, and one call for one's own pictures.
+
+`import kpl` is light; each room (kpl.faces, kpl.train, ...) is loaded when it is first used.
+
+>>> import kpl                                                  # doctest: +SKIP
+>>> face = kpl.predict("left.jpg", "middle.jpg", "right.jpg")   # doctest: +SKIP
+>>> face.landmarks, face.spread                                 # doctest: +SKIP
+"""
+
+import importlib
+import pkgutil
+from types import ModuleType
 
 
-def predict(left, middle, right, weights="released"):
-    """The 106 landmarks (106, 3) of a face, and a spread for each, from three pictures: see kpl.face.predict.
-
-    >>> face = kpl.predict("left.jpg", "middle.jpg", "right.jpg")   # doctest: +SKIP
-    >>> face.landmarks, face.spread                                 # doctest: +SKIP
-    """
-    from kpl import face  # not at the top: it brings torch, and `import kpl` should be light
-
-    return face.predict(left, middle, right, weights)
+def __getattr__(name: str) -> ModuleType:
+    if name not in {room.name for room in pkgutil.iter_modules(__path__)}:
+        raise AttributeError(f"kpl has no room {name!r}")
+    return importlib.import_module(f"kpl.{name}")

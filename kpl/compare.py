@@ -8,10 +8,13 @@ on the same draws.
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
+from kpl import score
 from kpl.errors import BadInput
 
 LEVEL = 95.0  # percent
+ENOUGH = 5  # subjects without which no difference is sure
 
 
 class Interval(NamedTuple):
@@ -31,70 +34,74 @@ class Paired(NamedTuple):
     ratio: float
     ratio_low: float
     ratio_high: float
+    subjects: int
 
     @property
     def better(self) -> bool:
-        """a is lower than b, and the whole interval says so."""
-        return self.high < 0
+        """a is lower than b, and the whole interval says so, of subjects enough to say anything."""
+        return self.high < 0 and self.subjects >= ENOUGH
 
 
 def interval(values: np.ndarray, subjects: np.ndarray, resamples: int = 2000, seed: int = 0) -> Interval:
     """Mean of `values` (N,) and its interval over the subjects (N,) they belong to.
 
-    A drawn subject brings all of its samples, so one with many samples weighs more, as in the mean itself.
-    With a single subject the interval is that subject's mean. Raises BadInput on NaN, no value or unequal lengths.
+    A drawn subject brings all of its samples, so one with many samples weighs more, as in the mean itself. With a single
+    subject the interval is that subject's mean. Raises BadInput on NaN, no value or unequal lengths.
     """
-    sums, counts, draws = _resample([values], subjects, resamples, seed)
-    means = (draws @ sums[0]) / (draws @ counts)
-    return Interval(float(np.mean(values)), *_percentiles(means))
-
-
-def paired(
-    values_a: np.ndarray, values_b: np.ndarray, subjects: np.ndarray, resamples: int = 2000, seed: int = 0
-) -> Paired:
-    """Compare the errors (N,) of two methods on the same samples; negative differences mean that a is better."""
-    (sum_a, sum_b), counts, draws = _resample([values_a, values_b], subjects, resamples, seed)
-    mean_a, mean_b = np.mean(values_a), np.mean(values_b)
-    drawn_a, drawn_b, drawn_counts = draws @ sum_a, draws @ sum_b, draws @ counts
-    return Paired(
-        float(mean_a - mean_b),
-        *_percentiles((drawn_a - drawn_b) / drawn_counts),
-        float(mean_a / mean_b),
-        *_percentiles(drawn_a / drawn_b),
-    )
+    (low,), (high,) = intervals_of_columns(np.reshape(values, (-1, 1)), subjects, resamples, seed)
+    return Interval(float(np.mean(values)), float(low), float(high))
 
 
 def intervals_of_columns(
     values: np.ndarray, subjects: np.ndarray, resamples: int = 2000, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
     """The 95 % intervals of the means of many columns (N, C) at once, on the same draws: low (C,) and high (C,)."""
-    sums, counts, draws = _resample(list(np.asarray(values).T), subjects, resamples, seed)
-    means = (draws @ np.stack(sums, axis=1)) / (draws @ counts)[:, None]  # (R, C)
-    low, high = np.percentile(means, [(100 - LEVEL) / 2, (100 + LEVEL) / 2], axis=0)
-    return low, high
+    sums, counts, _ = _resample(values, subjects, resamples, seed)
+    return _percentiles(sums / counts)
+
+
+def paired(
+    values_a: np.ndarray, values_b: np.ndarray, subjects: np.ndarray, resamples: int = 2000, seed: int = 0
+) -> Paired:
+    """Compare the errors (N,) of two methods on the same samples; negative differences mean that a is better."""
+    mean_a, mean_b = np.mean(values_a), np.mean(values_b)
+    sums, counts, count = _resample(np.stack([values_a, values_b], axis=1), subjects, resamples, seed)
+    sum_a, sum_b = sums.T
+    difference, ratio = _percentiles((sum_a - sum_b) / counts[:, 0]), _percentiles(sum_a / sum_b)
+    return Paired(*map(float, (mean_a - mean_b, *difference, mean_a / mean_b, *ratio)), count)
 
 
 def _resample(
-    columns: list[np.ndarray],
-    subjects: np.ndarray,
-    resamples: int,
-    seed: int,
-) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
-    """Per subject (S,): each column's sum and the number of samples; and how often each resample drew it (R, S)."""
-    columns = [np.asarray(column, dtype=np.float64) for column in columns]
-    names, code = np.unique(np.asarray(subjects), return_inverse=True)
-    for column in columns:
-        if column.ndim != 1 or not len(column) or len(column) != len(code) or not np.isfinite(column).all():
-            raise BadInput(
-                f"A bootstrap needs one finite value for each of its samples: got values of shape "
-                f"{column.shape} for {len(code)} subjects' entries."
-            )
-    sums = [np.bincount(code, weights=column) for column in columns]
-    size = len(names)
-    draws = np.random.default_rng(seed).multinomial(size, np.full(size, 1 / size), size=resamples)
-    return sums, np.bincount(code).astype(float), draws.astype(float)
+    values: np.ndarray, subjects: np.ndarray, resamples: int, seed: int
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """The values' (N, C) sums in each resample (R, C), how many samples each drew (R, 1), and the number of subjects."""
+    values, (names, code) = np.asarray(values, dtype=np.float64), np.unique(subjects, return_inverse=True)
+    if not 0 < len(values) == len(code) or not np.isfinite(values).all():
+        raise BadInput(f"a bootstrap needs one finite value a sample: got {len(values)} for {len(code)} samples.")
+    own = np.eye(len(names))[code]  # (N, S)
+    draws = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=resamples)
+    return draws @ (own.T @ values), draws @ own.sum(axis=0)[:, None], len(names)
 
 
-def _percentiles(values: np.ndarray) -> tuple[float, float]:
-    low, high = np.percentile(values, [(100 - LEVEL) / 2, (100 + LEVEL) / 2])
-    return float(low), float(high)
+def _percentiles(drawn: np.ndarray) -> np.ndarray:
+    return np.percentile(drawn, [(100 - LEVEL) / 2, (100 + LEVEL) / 2], axis=0)
+
+
+def row(name: str, split: str, points: np.ndarray, truth: np.ndarray, subjects: np.ndarray) -> dict[str, str | float]:
+    """A line of a results table: the scores of predictions (N, 106, 3), nme_low and nme_high from `interval`."""
+    errors = score.nme(points, truth)
+    mean, low, high = interval(errors, subjects)
+    inner = float(score.inner_nme(points, truth).mean())
+    scores = {"nme": mean, "nme_low": low, "nme_high": high, "inner_nme": inner}
+    curve = {"auc": score.auc(errors), "failure_rate": score.failure_rate(errors)}
+    return {"name": name, "split": split} | scores | curve
+
+
+def by_group(errors: np.ndarray, groups: np.ndarray, subjects: np.ndarray) -> pd.DataFrame:
+    """One line a group, such as an expression, in the groups' order: its mean error with its interval. All (N,)."""
+    rows = []
+    for group in np.unique(groups):
+        own = groups == group
+        found = interval(errors[own], subjects[own])
+        rows.append((group, own.sum(), len(set(subjects[own])), *found))
+    return pd.DataFrame(rows, columns=["group", "samples", "subjects", "error", "low", "high"])

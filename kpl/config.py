@@ -1,71 +1,98 @@
-"""The notebooks' parameters, checked: one frozen dataclass a notebook.
+"""The notebooks' parameters, checked: one frozen pydantic model a notebook.
 
-The parameters cell of a notebook holds the defaults; `from_notebook` turns whatever stands there, or was injected by
-papermill, into one of these classes. Relative paths are taken from the project root, wherever a notebook runs.
+The parameters cell of a notebook is the one place of the defaults, and says what each parameter means. Relative paths
+are taken from the project root, wherever a notebook runs.
 """
 
 import ast
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from kpl.errors import BadInput
+from kpl.files import read_json
 
 ROOT = Path(__file__).resolve().parents[1]
-T = TypeVar("T")
+NOTEBOOKS = ROOT / "notebooks"
 
 
-@dataclass(frozen=True)
-class Preprocess:
-    """01_preprocess."""
-
-    captures: str  # folder of captures, in either layout
-    recipe: str  # how faces are found and cut: kpl.cropping.recipes.RECIPES
-    size: int  # the crops' side in pixels; 0 is the recipe's own
-    turn: int  # degrees clockwise that make the pictures upright; -1 is found from them
-    side: str  # kpl.cropping.orientation.SIDES
-    weights: str  # RetinaFace's file of weights; "" is torch's cache or a download
-    faces: str  # output folder; "" is output/faces/<recipe>, with _<size> where the size is not the recipe's own
-    jobs: int  # processes; 0 is one a core
+def path(text: str | Path) -> Path:
+    """An absolute path; a relative one is taken from the project root."""
+    return ROOT / Path(text).expanduser()
 
 
-@dataclass(frozen=True)
-class TrainFold:
-    """02_train_fold: one network, one image size, one fold."""
+def _no_flag(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("a number belongs here, not True or False")
+    return value
 
-    faces: str  # folder written by 01_preprocess
-    runs: str  # folder of the runs; this one goes to <runs>/<name>/fold<fold>
-    name: str  # the network's name; "" is derived from backbone, size, fusion and head
+
+Place = Annotated[Path, AfterValidator(path)]
+NoPlace = Annotated[Place | None, BeforeValidator(lambda value: None if value == "" else value)]  # "" is none
+Count = Annotated[int, BeforeValidator(_no_flag), Field(ge=0)]
+Positive = Annotated[Count, Field(gt=0)]
+Share = Annotated[float, BeforeValidator(_no_flag), Field(ge=0)]
+
+
+class Parameters(BaseModel):
+    """Frozen, and nothing but what is named. Numbers may come as text (papermill's -y makes 1e-5 one)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
+
+
+class Preprocess(Parameters):  # 01_preprocess
+    captures: Place
+    recipe: str  # kpl.faces.recipes.RECIPES
+    size: Count
+    turn: Literal[-1, 0, 90, 180, 270]
+    side: Literal["auto", "as they are", "mirrored", "swapped"]
+    weights: NoPlace
+    faces: NoPlace
+    jobs: Count
+
+
+class TrainFold(Parameters):  # 02_train_fold: one network, one image size, one fold
+    faces: Place
+    runs: Place
+    name: str
     backbone: str  # a short name of kpl.networks.backbones.BACKBONES or any timm model
-    image_size: int  # pixels
-    fold: int  # the fold that is held out
-    folds: int  # how many folds there are
-    epochs: int
-    batch_size: int
-    lr: float
-    weight_decay: float
-    cycles: int  # warm restarts of the cosine schedule, 1 is none
-    seed: int
-    fusion: str  # kpl.networks.FUSIONS
-    share: str  # which views share a backbone: kpl.networks.SHARES
-    head: str  # kpl.networks.HEADS
-    dropout: float
-    loss: str  # kpl.losses.LOSSES
-    points2d: float  # weight of the 2D landmarks' loss where the data has them, 0 is none
-    view_dropout: float  # how likely a training sample loses one or two of its views, 0 is never
+    image_size: Positive
+    fold: Count
+    folds: Positive
+    epochs: Positive
+    batch_size: Positive
+    lr: Annotated[Share, Field(gt=0)]
+    weight_decay: Share
+    cycles: Positive
+    seed: Count
+    fusion: Literal["average", "late", "early", "channels9"]
+    share: Literal["all", "mirrored", "sides", "none"]
+    head: Literal["linear", "fc", "axis", "axis_xy_z", "sequence"]
+    dropout: Annotated[Share, Field(lt=1)]
+    loss: Literal["l1", "l2", "smooth_l1", "wing", "gaussian"]
+    points2d: Share
+    view_dropout: Annotated[Share, Field(le=1)]
     augment: bool
-    weights: str  # "auto": the published ones if the hub can be reached, "none", "released", or a safetensors file
-    workers: int  # loader processes; 0 loads in a thread of the training process
-    accumulate: int  # batches a step: batch_size * accumulate samples
-    precision: str  # kpl.training.engine.PRECISIONS; "auto" is bf16 or fp16 on a GPU, fp32 on a CPU
-    warmup: float  # epochs in which the learning rate rises
-    ema: float  # decay of the weights' moving average, 0 is none
-    keep: str  # the epoch whose weights are kept: kpl.training.run.KEEP
-    patience: int  # epochs without a better hold-out NME that end training, 0 is never
-    save_every: int  # steps between checkpoints beside those after each epoch, 0 is none
-    processes: int  # that share every batch of this fold: GPUs, usually
-    tracker: str  # kpl.training.engine.TRACKERS
+    weights: str  # "auto", "none", "released", or a safetensors file
+    workers: Count
+    accumulate: Positive
+    precision: Literal["auto", "fp32", "bf16", "fp16"]
+    warmup: Share
+    ema: Annotated[Share, Field(lt=1)]
+    keep: Literal["last", "best"]
+    patience: Count
+    save_every: Count
+    tracker: Literal["tensorboard", "wandb", "mlflow", "none"]
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.fold >= self.folds:
+            raise ValueError(f"fold {self.fold} is not one of the {self.folds} folds: they count from 0.")
+        if self.warmup >= self.epochs:
+            raise ValueError(f"a warm-up of {self.warmup:g} epochs leaves nothing of {self.epochs}: shorten it.")
+        return self
 
     @property
     def run_name(self) -> str:
@@ -75,98 +102,78 @@ class TrainFold:
     @property
     def run_folder(self) -> Path:
         """Where this fold's weights, history and predictions go."""
-        return path(self.runs) / self.run_name / f"fold{self.fold}"
+        return self.runs / self.run_name / f"fold{self.fold}"
 
 
-@dataclass(frozen=True)
-class Oof:
-    """03_oof."""
-
-    faces: str
-    runs: str
-    oof: str  # output folder
-    copies: bool  # whether networks are asked about mirrored pictures (and with a view covered) too
+class Oof(Parameters):  # 03_oof
+    faces: Place
+    runs: Place
+    oof: Place
+    networks: str
+    copies: bool
 
 
-@dataclass(frozen=True)
-class Stack:
-    """04_stack."""
-
-    oof: str
-    stack: str  # output folder
-    seed: int
+class Stack(Parameters):  # 04_stack
+    oof: Place
+    stack: Place
+    seed: Count
 
 
-@dataclass(frozen=True)
-class Submit:
-    """05_submit."""
-
-    faces: str
-    runs: str
-    oof: str
-    stack: str
-    truth: str  # folder or pickle with the test samples' truth, read for the score only; "" is none
-    submission: str  # output file
-    results: str  # output file
-    report: str  # output file; "" is report.html beside the results
-    seed: int
+class Submit(Parameters):  # 05_submit
+    faces: Place
+    runs: Place
+    oof: Place
+    stack: Place
+    truth: NoPlace
+    submission: Place
+    results: Place
+    seed: Count
 
 
-def path(text: str | Path) -> Path:
-    """An absolute path; a relative one is taken from the project root."""
-    return ROOT / Path(text).expanduser()
+P = TypeVar("P", bound=Parameters)
 
 
-def checked(cls: type[T], values: Mapping[str, Any]) -> T:
-    """Make a `cls` from `values`. Raises BadInput for an unknown, missing or wrongly typed parameter."""
-    known = [field.name for field in fields(cls)]
-    unknown = sorted(set(values) - set(known))
-    if unknown:
-        raise BadInput(f"unknown parameter {unknown[0]!r}: the known ones are {', '.join(known)}.")
-    missing = [name for name in known if name not in values]
-    if missing:
-        raise BadInput(f"parameter {missing[0]!r} is missing: restore it in the parameters cell.")
-    return cls(**{field.name: _typed(field.name, field.type, values[field.name]) for field in fields(cls)})
+def checked(model: type[P], values: Mapping[str, Any]) -> P:
+    """Make a `model` from `values`. Raises BadInput, one sentence, for an unknown, missing or wrong parameter."""
+    try:
+        return model(**values)
+    except ValidationError as error:
+        raise BadInput(_sentence(model, error.errors()[0])) from None
 
 
-def from_notebook(cls: type[T], namespace: Mapping[str, Any]) -> T:
-    """Make a `cls` from a notebook's globals(): its parameters cell, and the one that papermill may have injected.
-
-    papermill lets an unknown `-p name` pass with a warning; here it is an error that names the known ones.
-    """
-    injected = set().union(
-        *(_assigned(source) for source in namespace.get("In", []) if source.lstrip().startswith("# Parameters")), set()
-    )
-    names = {field.name for field in fields(cls)} & set(namespace) | injected
-    return checked(cls, {name: namespace[name] for name in names})
+def from_notebook(model: type[P], namespace: Mapping[str, Any]) -> P:
+    """Make a `model` from a notebook's globals(): its parameters cell, and the one that papermill may have injected. An
+    unknown `-p name`, which papermill lets pass with a warning, is an error that names the known ones."""
+    sources = [source for source in namespace.get("In", []) if source.lstrip().startswith("# Parameters")]
+    injected = {name for source in sources for name in _assigned(source)}
+    return checked(model, {name: namespace[name] for name in set(model.model_fields) & set(namespace) | injected})
 
 
-def difference(ours: Any, theirs: Mapping[str, Any], ignore: tuple[str, ...] = ()) -> str:
-    """The first field in which a config and a saved one (a dict) differ, as text; "" if they agree."""
-    for name, value in asdict(ours).items():
-        if name not in ignore and theirs.get(name) != value:
-            return f"{name}={theirs.get(name)!r}, not {value!r}"
-    return ""
+def defaults(notebook: str) -> dict[str, Any]:
+    """What the parameters cell of a notebook ("02_train_fold") holds: {name: value}."""
+    (cell,) = cells(notebook, "parameters")
+    return {name: ast.literal_eval(value) for name, value in _assigned(cell).items()}
 
 
-def _assigned(source: str) -> set[str]:
-    return {
-        target.id
-        for node in ast.parse(source).body
-        if isinstance(node, ast.Assign)
-        for target in node.targets
-        if isinstance(target, ast.Name)
-    }
+def cells(notebook: str, *tags: str) -> list[str]:
+    """The sources of a notebook's code cells whose tag is one of these; "" stands for those without a tag."""
+    content = read_json(NOTEBOOKS / f"{notebook}.ipynb")
+    code = [cell for cell in content["cells"] if cell["cell_type"] == "code"]
+    return ["".join(cell["source"]) for cell in code if set(cell["metadata"].get("tags") or [""]) & set(tags)]
 
 
-def _typed(name: str, expected: type, value: Any) -> Any:
-    if expected is float and type(value) is int:
-        return float(value)
-    if expected is int and type(value) is float and value.is_integer():
-        return int(value)  # papermill reads 1e3 as a float
-    if expected is str and isinstance(value, Path):
-        return str(value)
-    if type(value) is not expected:
-        hint = " (papermill: -p NAME True or False, with a capital letter)" if expected is bool else ""
-        raise BadInput(f"parameter {name!r} must be {expected.__name__}, not {value!r}{hint}.")
-    return value
+def _assigned(source: str) -> dict[str, ast.expr]:
+    lines = [node for node in ast.parse(source).body if isinstance(node, ast.Assign)]
+    return {ast.unparse(node.targets[0]): node.value for node in lines}
+
+
+def _sentence(model: type[Parameters], error: Mapping[str, Any]) -> str:
+    said = str(error.get("ctx", {}).get("error", error["msg"]))
+    if not error["loc"]:
+        return said
+    name = error["loc"][0]
+    if error["type"] == "extra_forbidden":
+        return f"unknown parameter {name!r}: the known ones are {', '.join(model.model_fields)}."
+    if error["type"] == "missing":
+        return f"parameter {name!r} is missing: restore it in the parameters cell."
+    return f"parameter {name!r} is {error['input']!r}: {said[0].lower()}{said[1:].removesuffix('.')}."

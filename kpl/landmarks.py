@@ -23,93 +23,47 @@ def index(name: str) -> int:
     return NAMES.index(name)
 
 
-def _named(*names: str) -> np.ndarray:
-    return np.array([index(name) for name in names])
+def _named(prefix: str, parts: str) -> np.ndarray:
+    return np.array([index(prefix + part) for part in parts.split()])
 
 
-def _containing(*parts: str) -> np.ndarray:
-    return np.array([i for i, name in enumerate(NAMES) if any(part in name for part in parts)])
+def _ring(prefix: str, parts: str) -> np.ndarray:
+    return _named(prefix, f"{parts} {parts.split()[0]}")
 
 
+# Which names, as regular expressions, belong to a group.
+_PARTS = {"contour": "contour", "brows": "brow", "eyes": "_eye_|pupil", "nose": "nose|ala", "lips": "lip_"}
 GROUPS: dict[str, np.ndarray] = {
-    "contour": _containing("contour"),
-    "brows": _containing("brow"),
-    "eyes": _containing("_eye_", "pupil"),
-    "nose": _containing("nose", "ala"),
-    "lips": _containing("lip_"),
+    group: np.flatnonzero(_TABLE["name"].str.contains(parts)) for group, parts in _PARTS.items()
 }
 
 # The index sets of the official score.
 EYE_CENTERS = (index("left_eye_center"), index("right_eye_center"))
-EYE_DISTANCE = float(np.linalg.norm(MEAN_SHAPE[EYE_CENTERS[0]] - MEAN_SHAPE[EYE_CENTERS[1]]))  # of the mean shape
-ALIGN = _named(
-    "left_eye_outer_corner",
-    "left_eye_inner_corner",
-    "right_eye_inner_corner",
-    "right_eye_outer_corner",
-    "nose_tip",
-    "lip_outer_left_corner",
-    "lip_outer_right_corner",
-)
+EYE_DISTANCE = float(np.linalg.norm(np.subtract(*MEAN_SHAPE[list(EYE_CENTERS)])))  # of the mean shape
+_EYE_CORNERS = "left_eye_outer_corner left_eye_inner_corner right_eye_inner_corner right_eye_outer_corner"
+ALIGN = _named("", f"{_EYE_CORNERS} nose_tip lip_outer_left_corner lip_outer_right_corner")
 INNER = np.setdiff1d(np.arange(COUNT), GROUPS["contour"])
 PUPILS = (index("left_pupil"), index("right_pupil"))
 
-
-def _ring(prefix: str, *order: str) -> np.ndarray:
-    return _named(*(f"{prefix}_{part}" for part in order), f"{prefix}_{order[0]}")
-
-
-def _brow(side: str) -> np.ndarray:
-    upper = [index(f"{side}_brow_upper_{i}") for i in range(5)]
-    lower = [index(f"{side}_brow_lower_{i}") for i in range(4)]
-    return np.array(upper + lower[::-1] + upper[:1])
-
-
-_EYE = (
-    "outer_corner",
-    "upper_outer",
-    "upper_mid",
-    "upper_inner",
-    "inner_corner",
-    "lower_inner",
-    "lower_mid",
-    "lower_outer",
-)
+_BROW = "upper_0 upper_1 upper_2 upper_3 upper_4 lower_3 lower_2 lower_1 lower_0"
+_EYE = "outer_corner upper_outer upper_mid upper_inner inner_corner lower_inner lower_mid lower_outer"
+_NOSTRILS = "left_ala nose_base_0 nose_base_1 nose_base_2 nose_base_3 nose_base_4 right_ala"
 _OUTER_LIP = (
-    "left_corner",
-    "upper_1",
-    "upper_2",
-    "upper_mid",
-    "upper_4",
-    "upper_5",
-    "right_corner",
-    "lower_1",
-    "lower_2",
-    "lower_mid",
-    "lower_4",
-    "lower_5",
+    "left_corner upper_1 upper_2 upper_mid upper_4 upper_5 right_corner lower_1 lower_2 lower_mid lower_4 lower_5"
 )
-_INNER_LIP = ("left_corner", "upper_1", "upper_mid", "upper_3", "right_corner", "lower_1", "lower_mid", "lower_3")
+_INNER_LIP = "left_corner upper_1 upper_mid upper_3 right_corner lower_1 lower_mid lower_3"
 
 # Polylines that make a shape readable as a face when drawn.
 OUTLINES: dict[str, np.ndarray] = {
     "contour": GROUPS["contour"],
-    "left_brow": _brow("left"),
-    "right_brow": _brow("right"),
-    "left_eye": _ring("left_eye", *_EYE),
-    "right_eye": _ring("right_eye", *_EYE),
-    "nose_bridge": _named("nose_root", "nose_bridge_1", "nose_bridge_2", "nose_tip"),
-    "nose_sides": _named(
-        "left_nose_root",
-        "left_nose_side",
-        "left_ala",
-        *(f"nose_base_{i}" for i in range(5)),
-        "right_ala",
-        "right_nose_side",
-        "right_nose_root",
-    ),
-    "lip_outer": _ring("lip_outer", *_OUTER_LIP),
-    "lip_inner": _ring("lip_inner", *_INNER_LIP),
+    "left_brow": _ring("left_brow_", _BROW),
+    "right_brow": _ring("right_brow_", _BROW),
+    "left_eye": _ring("left_eye_", _EYE),
+    "right_eye": _ring("right_eye_", _EYE),
+    "nose_bridge": _named("nose_", "root bridge_1 bridge_2 tip"),
+    "nose_sides": _named("", f"left_nose_root left_nose_side {_NOSTRILS} right_nose_side right_nose_root"),
+    "lip_outer": _ring("lip_outer_", _OUTER_LIP),
+    "lip_inner": _ring("lip_inner_", _INNER_LIP),
 }
 
 

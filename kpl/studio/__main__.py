@@ -1,14 +1,13 @@
 """`python -m kpl.studio`: make a data set of synthetic three-view captures, or check one."""
 
 import argparse
-import errno
-import os
 import sys
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from kpl.config import path
 from kpl.errors import BadInput
+from kpl.files import cores, no_room
 from kpl.studio import captures
 from kpl.studio.dataset import manifest
 from kpl.studio.dataset.settings import ALL, PRESETS, Settings, settings_of
@@ -16,7 +15,6 @@ from kpl.studio.picture import devices
 
 _DEFAULTS = Settings()
 _FOLDERS = {"": "input/studio"} | {preset: f"input/studio_{preset}" for preset in PRESETS}
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _CACHE = "input/.cache"
 # Of each setting: what its option takes, and what it says.
 _SETTINGS = {
@@ -54,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--jobs",
         type=int,
-        default=os.cpu_count() or 1,
+        default=cores(),
         help="processes; about 0.5 GB of memory each (default: %(default)s)",
     )
     parser.add_argument(
@@ -130,7 +128,7 @@ def _shard(text: str) -> tuple[int, int]:
 
 def _why(error: OSError) -> str:
     where = f"{error.filename} " if error.filename else ""
-    if error.errno in _NO_ROOM:
+    if no_room(error):
         return f"the disk is full ({where}{error.strerror}): make room and run the same command again to go on."
     return f"{where}cannot be used ({error.strerror or error}): choose another folder or mend this one, and run again."
 

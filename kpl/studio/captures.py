@@ -16,7 +16,7 @@ studio.json            settings, composition, versions, the manifest's own hash:
                        finished set
 
 The files of the validation split are there where it has subjects. A set of crops has, in place of pictures, lists and
-known truth, a store of faces (kpl.cropping.facestore: crops.npy, faces.csv, targets.npz, done.json), whose frames are
+known truth, a store of faces (kpl.faces.store: crops.npy, faces.csv, targets.npz, done.json), whose frames are
 of scale 1.
 
 Pixels are continuous coordinates: (0, 0) is the outer corner of the first pixel, whose centre is (0.5, 0.5).

@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from kpl import captures, config, crop, detect, landmarks, score
+from kpl import captures, config, landmarks, score
+from kpl.captures import pictures
 from kpl.errors import BadInput
-from kpl.files import atomic
+from kpl.faces import detect, geometry
+from kpl.files import write_csv
 from kpl.landmarks import EYE_CENTERS, GROUPS
-from kpl.reading import pictures
 
 # The competition's figures. Boxes: its public validation list of 897 samples, lying pixels of 1280 x 720. Eye centres:
 # the official baseline's predictions for the same samples. Scores: CenterFace's on real photographs.
@@ -113,9 +114,9 @@ def procrustes(shapes: np.ndarray) -> np.ndarray:
     shapes = shapes - shapes.mean(axis=1, keepdims=True)
     mean = shapes.mean(axis=0)
     for _ in range(4):
-        turns = score.nearest_orthogonal(np.einsum("ki,nkj->ijn", mean, shapes))
+        u, _, vt = np.linalg.svd(np.einsum("ki,nkj->nij", mean, shapes))
         scales = np.sqrt((mean**2).sum() / (shapes**2).sum(axis=(1, 2)))
-        aligned = scales[:, None, None] * shapes @ turns.transpose(2, 1, 0)
+        aligned = scales[:, None, None] * shapes @ (u @ vt).transpose(0, 2, 1)
         mean = aligned.mean(axis=0)
     return aligned / np.linalg.norm(mean[EYE_CENTERS[0]] - mean[EYE_CENTERS[1]])
 
@@ -134,7 +135,7 @@ def detection_scores(samples: pd.DataFrame) -> np.ndarray:
 
 def _best_score(path: str | None) -> float:
     try:
-        found = detect.faces(pictures.read(path).pixels, crop.LYING)
+        found = detect.faces(pictures.read(path).pixels, geometry.LYING)
     except pictures.Unusable:
         return 0.0
     return float(found.scores.max(initial=0.0))
@@ -175,8 +176,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     print(table.to_string(index=False, header=True))
     out = config.path(options.out)
-    with atomic(out / "likeness.csv") as temporary:
-        table.to_csv(temporary, index=False)
+    write_csv(out / "likeness.csv", table)
     from kpl.studio import likeness_pictures  # here: matplotlib takes a second
 
     likeness_pictures.save(out, drawn)

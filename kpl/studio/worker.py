@@ -4,7 +4,7 @@ import multiprocessing
 import os
 import shutil
 import threading
-from dataclasses import astuple, replace
+from dataclasses import replace
 from multiprocessing.synchronize import Lock
 from pathlib import Path
 
@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 import warp as wp
 
-from kpl import crop
 from kpl.errors import BadInput
-from kpl.studio.body import anatomy
+from kpl.faces.geometry import Square, moved
+from kpl.studio.body import loader
 from kpl.studio.dataset import crops, noise, records
 from kpl.studio.dataset.settings import Settings
 from kpl.studio.picture import camera, devices
@@ -38,7 +38,7 @@ def open_studio(cache: Path, scale: float, device: str = "cpu") -> Photographer:
     cv2.setNumThreads(1)
     wp.config.kernel_cache_dir = str(cache / "warp")
     devices.start_warp()
-    photographer = Photographer(anatomy.load(cache), scale, device)
+    photographer = Photographer(loader.load(cache), scale, device)
     _load_kernels(cache / "warp", device)
     return photographer
 
@@ -74,7 +74,7 @@ def make_subject(root: Path, number: int, settings: Settings) -> None:
 
 def crop_portrait(sitting: Sitting, expression: str, size: int) -> tuple[list[tuple], Portrait]:
     """The squares (x, y, side) of a sample's crops, and its portrait in the full frames' coordinates."""
-    squares: list[crop.Square] = []
+    squares: list[Square] = []
 
     def windows(points: np.ndarray) -> list[camera.Window]:
         squares[:] = crops.draw_squares(sitting.subject.generator("window", expression), points)
@@ -82,9 +82,9 @@ def crop_portrait(sitting: Sitting, expression: str, size: int) -> tuple[list[tu
 
     portrait = sitting.portray(expression, windows)
     there = np.stack([crops.to_frame(square, size) for square in squares])
-    points = np.stack([crop.moved(to_frame[:2], view) for to_frame, view in zip(there, portrait.points2d, strict=True)])
-    moved = replace(portrait, points2d=points, intrinsics=there @ portrait.intrinsics)
-    return [astuple(square) for square in squares], moved
+    points = np.stack([moved(to_frame[:2], view) for to_frame, view in zip(there, portrait.points2d, strict=True)])
+    seen = replace(portrait, points2d=points, intrinsics=there @ portrait.intrinsics)
+    return [tuple(square) for square in squares], seen
 
 
 def _jittered(portrait: Portrait, sigma: float, rng: np.random.Generator) -> Portrait:

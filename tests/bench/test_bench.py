@@ -2,7 +2,8 @@
 
 import pandas as pd
 
-from kpl.bench import __main__ as bench, report
+from bench import __main__ as bench
+from bench import report
 
 
 def test_an_unknown_benchmark_names_the_known_ones(capsys):

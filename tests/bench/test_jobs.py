@@ -1,39 +1,47 @@
-"""The parts of `bench jobs`; the comparison itself is a measurement."""
+"""`bench jobs`: what it makes of speeds, and that it trains."""
 
-import numpy as np
+import pandas as pd
 import pytest
 
-from kpl import faces
-from kpl.bench import jobs
-from kpl.config import TrainFold, checked
+from bench import jobs
 from kpl.errors import BadInput
 
 
-@pytest.mark.parametrize(
-    "cores, expected",
-    [
-        (1, [(1, False)]),
-        (2, [(2, False), (2, True), (1, False)]),
-        (8, [(8, False), (8, True), (4, False), (1, False)]),
-    ],
-)
-def test_every_contender_comes_once_and_one_job_is_among_them(cores, expected):
+@pytest.mark.parametrize("cores, expected", [(1, [1]), (2, [2, 1]), (8, [8, 4, 1])])
+def test_every_contender_comes_once_and_one_fold_at_a_time_is_among_them(cores, expected):
     assert jobs.contenders(cores) == expected
 
 
-def test_the_notebook_s_defaults_make_a_config():
-    assert checked(TrainFold, jobs.notebook_defaults()).folds >= 2
+def test_ratios_are_of_the_same_round():
+    speeds = {("net:64", 2, 0): 30.0, ("net:64", 2, 1): 12.0, ("net:64", 1, 0): 20.0, ("net:64", 1, 1): 10.0}
+    table = jobs.table(pd.Series(speeds).unstack(), 2).set_index("jobs")
+    assert table.loc[1, ["ratio", "lowest", "highest"]].tolist() == [1.0, 1.0, 1.0]
+    assert table.loc[2, ["threads", "samples/s"]].tolist() == [1, 21.0]
+    assert table.loc[2, ["ratio", "lowest", "highest"]].tolist() == [1.35, 1.2, 1.5]
 
 
-def test_a_store_is_cut_to_its_first_samples_with_truth(tiny_faces):
-    store = faces.load(tiny_faces)
-    part = jobs.first(store, 9)
-    assert part.known.all() and len(part.table) == len(part.crops) == 9
-    rows = np.flatnonzero(store.known)[:9]
-    assert part.table["sample"].tolist() == store.table["sample"].iloc[rows].tolist()
-    assert (part.crops[3] == store.crops[rows[3]]).all()
+def test_a_store_that_is_not_there_is_said(tmp_path, capfd):
+    with pytest.raises(BadInput, match="its message is above"):
+        jobs.main(["--faces", str(tmp_path), "--networks", "mobilenetv3:32", "--rounds", "1"])
+    assert "no finished store of faces" in capfd.readouterr().err
 
 
-def test_a_store_that_is_not_there_is_said(tmp_path):
-    with pytest.raises(BadInput, match="is no store of faces"):
-        jobs.main(["--faces", str(tmp_path)])
+@pytest.mark.slow
+def test_all_contenders_train(tiny_faces, tmp_path):
+    out = tmp_path / "jobs.csv"
+    jobs.main(
+        [
+            "--faces",
+            str(tiny_faces),
+            "--networks",
+            "mobilenetv3:32",
+            "--epochs",
+            "2",
+            "--rounds",
+            "1",
+            "--out",
+            str(out),
+        ]
+    )
+    table = pd.read_csv(out, comment="#")
+    assert table["jobs"].is_unique and 1 in set(table["jobs"]) and (table["samples/s"] > 0).all()

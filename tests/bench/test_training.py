@@ -4,14 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kpl.bench import training
+from bench import training
 
 
 def test_ratios_are_of_what_stood_side_by_side():
     """The machine was twice as slow in the second turn, for all."""
     found = pd.DataFrame(
         [
-            {"contender": name, "turn": turn, "rate": rate * speed, "cpu": 0.01, "loss": 2.0 + turn, "wait": 0.01}
+            {"contender": name, "turn": turn, "rate": rate * speed, "loss": 2.0 + turn, "wait": 0.01}
             for turn, speed in enumerate((1.0, 0.5, 1.0))
             for name, rate in (("bare step", 100.0), ("our loop", 96.0), ("textbook", 48.0))
         ]
@@ -23,15 +23,12 @@ def test_ratios_are_of_what_stood_side_by_side():
 
 
 @pytest.mark.slow
-def test_every_contender_trains(tiny_faces, tmp_path, monkeypatch):
+def test_every_contender_trains(tiny_faces, tmp_path):
     pytest.importorskip("lightning", reason="an extra requirement: requirements-bench.txt")
-    monkeypatch.setattr(training, "FOLDER", tmp_path / "training")
-    training.main(
-        ["--faces", str(tiny_faces), "--backbone", "test_resnet", "--image-size", "32", "--samples", "16"]
-        + ["--epochs", "2", "--turns", "2"]
-    )
-    table = pd.read_csv(tmp_path / "training.csv", comment="#").set_index("contender")
+    out = tmp_path / "training.csv"
+    options = ["--backbone", "test_resnet", "--image-size", "32", "--epochs", "2", "--turns", "2", "--out", str(out)]
+    training.main(["--faces", str(tiny_faces), *options])
+    table = pd.read_csv(out, comment="#").set_index("contender")
     assert list(table.index) == list(training.CONTENDERS)
-    assert (table["samples/s"] > 0).all() and np.isfinite(
-        table["final loss"][["our loop", "textbook", "lightning"]]
-    ).all()
+    losses = table["final loss"][["our loop", "textbook", "lightning"]]
+    assert (table["samples/s"] > 0).all() and np.isfinite(losses).all() and losses.max() < 1.5 * losses.min()

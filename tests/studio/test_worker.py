@@ -4,17 +4,17 @@ import pytest
 
 from kpl.errors import BadInput
 from kpl.studio import worker
-from kpl.studio.body import anatomy as anatomies, reference
+from kpl.studio.body import loader, reference
 
 
 def test_a_damaged_anatomy_is_built_again(anatomy, tmp_path, monkeypatch):
     monkeypatch.setattr(reference, "build", lambda: anatomy)
-    anatomies.load(tmp_path)
+    loader.load(tmp_path)
     (file,) = tmp_path.glob("anatomy_*.npz")
     whole = file.read_bytes()
     for damaged in (b"", whole[: len(whole) // 2], whole[:-400] + bytes(300) + whole[-100:]):
         file.write_bytes(damaged)
-        assert anatomies.load(tmp_path).label_list == anatomy.label_list
+        assert loader.load(tmp_path).label_list == anatomy.label_list
         assert file.read_bytes() == whole
 
 

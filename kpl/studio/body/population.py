@@ -14,7 +14,7 @@ from scipy.optimize import lsq_linear
 
 from kpl import config, landmarks, score
 from kpl.files import atomic
-from kpl.studio.body import anatomy, head, makehuman, people, reference, warp
+from kpl.studio.body import head, loader, makehuman, people, reference, warp
 from kpl.studio.body.anatomy import Anatomy
 from kpl.studio.body.makehuman import Basis
 
@@ -54,7 +54,7 @@ def main() -> None:
     """Fit the offsets, then the warp, a few rounds each."""
     if not warp.FILE.exists():
         _write(warp.FILE, np.zeros((landmarks.COUNT, 3)).tolist())
-    model = anatomy.load(config.path("input/.cache"))
+    model = loader.load(config.path("input/.cache"))
     basis = makehuman.read_basis(makehuman.data_folder())
     moves = np.zeros((landmarks.COUNT, 3))
     people.POPULATION.clear()

@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from kpl import crop
 from kpl.captures import VIEWS
-from kpl.crop import Square
-from kpl.cropping.facestore import COLUMNS, NAMES
-from kpl.cropping.recipes import get
+from kpl.faces import geometry
+from kpl.faces.geometry import Square, moved
+from kpl.faces.recipes import get
+from kpl.faces.store import COLUMNS, NAMES
 from kpl.files import atomic, checksum, write_json, write_npz
 from kpl.landmarks import COUNT
 from kpl.studio.dataset import records
@@ -34,11 +34,11 @@ def draw_squares(rng: np.random.Generator, points: np.ndarray) -> list[Square]:
     """The squares that a detector would lead to, about landmarks (3, 106, 2) in upright full frames; whole pixels."""
     shared = rng.normal()
     squares = []
-    for box in crop.square_of_points(points):
+    for box in geometry.square_of_points(points):
         wide = np.sqrt(_RATIO_SHARED) * shared + np.sqrt(1 - _RATIO_SHARED) * rng.normal()
         side = box[2] - box[0]
         x, y = (box[:2] + box[2:]) / 2 + rng.normal(0, _OFFSET_SPREAD) * side
-        squares.append(crop.square_at(x, y, side * (_RATIO + _RATIO_SPREAD * wide)))
+        squares.append(geometry.square_at(x, y, side * (_RATIO + _RATIO_SPREAD * wide)))
     return squares
 
 
@@ -55,12 +55,12 @@ def to_frame(square: Square, size: int) -> np.ndarray:
 
 def to_crop_units(square: Square) -> np.ndarray:
     """The map (2, 3) from the lying full frame's pixels into the crop's units."""
-    return crop.joined(crop.square_to_crop(square), crop.to_upright(camera.HEIGHT, camera.WIDTH))
+    return geometry.joined(geometry.square_to_crop(square), geometry.to_upright(camera.HEIGHT, camera.WIDTH))
 
 
 def decode(picture: np.ndarray) -> np.ndarray:
     """A lying JPEG file (bytes as uint8) as an upright crop (S, S, 3) uint8 RGB."""
-    return crop.upright(cv2.imdecode(picture, cv2.IMREAD_COLOR_RGB))
+    return geometry.upright(cv2.imdecode(picture, cv2.IMREAD_COLOR_RGB))
 
 
 def write_store(root: Path, settings: Settings) -> None:
@@ -85,7 +85,7 @@ def write_store(root: Path, settings: Settings) -> None:
                     squares.append(record["squares"][i])
                     transforms.append([to_crop_units(Square(*square)) for square in squares[-1].tolist()])
                     flat = record["points2d"][i] if number in known else np.full((3, COUNT, 2), np.nan)
-                    points.append([crop.moved(matrix, view) for matrix, view in zip(transforms[-1], flat, strict=True)])
+                    points.append([moved(matrix, view) for matrix, view in zip(transforms[-1], flat, strict=True)])
                     file.writelines(decode(picture) for picture in records.pictures(record, i))
     targets = {
         "points3d": np.array(truth),

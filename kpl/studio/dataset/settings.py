@@ -5,8 +5,8 @@ from functools import cached_property
 
 import numpy as np
 
-from kpl.cropping.recipes import LARGEST, SMALLEST
 from kpl.errors import BadInput
+from kpl.faces.recipes import LARGEST, SMALLEST
 from kpl.studio.body import people
 
 # Each split counts from a number of its own: a subject must not change with the count of the others.

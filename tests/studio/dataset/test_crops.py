@@ -4,8 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from kpl import captures, crop, faces
-from kpl.crop import Square
+from kpl import captures, faces
+from kpl.faces import geometry
+from kpl.faces.geometry import Square
 from kpl.studio import worker
 from kpl.studio.dataset import crops, manifest
 from kpl.studio.dataset.settings import Settings
@@ -21,7 +22,7 @@ SETTINGS = Settings(
 def test_windows_are_as_a_detectors_squares():
     rng = np.random.default_rng(0)
     points = rng.uniform(300, 500, (3, 106, 2))
-    box = crop.square_of_points(points)
+    box = geometry.square_of_points(points)
     drawn = [crops.draw_squares(rng, points) for _ in range(1000)]
     side = box[:, 2] - box[:, 0]
     ratio = np.array([[square.side for square in three] for three in drawn]) / side
@@ -35,9 +36,9 @@ def test_windows_are_as_a_detectors_squares():
 def test_the_ways_between_crop_and_frame_agree():
     square, size = Square(231, 574, 294), 256
     lying = np.random.default_rng(0).uniform(0, size, (50, 2))  # in the crop's own lying picture
-    in_frame = crop.moved(crops.to_frame(square, size)[:2], lying)
-    units = crop.moved(crops.to_crop_units(square), in_frame)
-    assert np.allclose(units, crop.moved(crop.to_upright(size, size), lying) / size, atol=1e-12)
+    in_frame = geometry.moved(crops.to_frame(square, size)[:2], lying)
+    units = geometry.moved(crops.to_crop_units(square), in_frame)
+    assert np.allclose(units, geometry.moved(geometry.to_upright(size, size), lying) / size, atol=1e-12)
 
 
 def test_the_store_is_one_that_training_reads(tmp_path):
@@ -66,8 +67,8 @@ def test_a_crop_is_what_is_cut_from_the_full_frame():
         assert np.abs(getattr(full, name) - getattr(small, name)).max() < 1e-9
     for view in range(3):
         frame, own = (crops.decode(np.frombuffer(each.pictures[view], np.uint8)) for each in (full, small))
-        cut = crop.crop(frame, Square(*squares[view]), 256)
-        inside = crop.crop(np.full_like(frame, 255), Square(*squares[view]), 256)[..., 0] == 255
+        cut = geometry.crop(frame, Square(*squares[view]), 256)
+        inside = geometry.crop(np.full_like(frame, 255), Square(*squares[view]), 256)[..., 0] == 255
         assert inside.mean() > 0.8
         # A cut is black beyond the frame, where a rendered crop goes on.
         own = own * inside[..., None].astype(own.dtype)

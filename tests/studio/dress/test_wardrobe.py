@@ -8,7 +8,8 @@ import pytest
 from kpl import landmarks
 from kpl.studio.body import hair, head, people
 from kpl.studio.body.people import Subject
-from kpl.studio.dress import garments, glasses, outfit as outfits, wardrobe
+from kpl.studio.dress import garments, glasses, wardrobe
+from kpl.studio.dress import outfit as outfits
 from kpl.studio.mesh.nearest import Solid
 from kpl.studio.mesh.parts import Part
 

@@ -42,7 +42,9 @@ class Parameters(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
 
 
-class Preprocess(Parameters):  # 01_preprocess
+class Preprocess(Parameters):
+    """01_preprocess."""
+
     captures: Place
     recipe: str  # kpl.faces.recipes.RECIPES
     size: Count
@@ -53,7 +55,9 @@ class Preprocess(Parameters):  # 01_preprocess
     jobs: Count
 
 
-class TrainFold(Parameters):  # 02_train_fold: one network, one image size, one fold
+class TrainFold(Parameters):
+    """02_train_fold: one network, one image size, one fold."""
+
     faces: Place
     runs: Place
     name: str
@@ -105,7 +109,9 @@ class TrainFold(Parameters):  # 02_train_fold: one network, one image size, one 
         return self.runs / self.run_name / f"fold{self.fold}"
 
 
-class Oof(Parameters):  # 03_oof
+class Oof(Parameters):
+    """03_oof."""
+
     faces: Place
     runs: Place
     oof: Place
@@ -113,13 +119,17 @@ class Oof(Parameters):  # 03_oof
     copies: bool
 
 
-class Stack(Parameters):  # 04_stack
+class Stack(Parameters):
+    """04_stack."""
+
     oof: Place
     stack: Place
     seed: Count
 
 
-class Submit(Parameters):  # 05_submit
+class Submit(Parameters):
+    """05_submit."""
+
     faces: Place
     runs: Place
     oof: Place

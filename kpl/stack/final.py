@@ -74,7 +74,5 @@ def _places(wanted: Sequence[str], samples: Sequence[str], where: str | Path) ->
     place = {sample: i for i, sample in enumerate(samples)}
     missing = [sample for sample in wanted if sample not in place]
     if missing:
-        raise BadInput(
-            f"sample {missing[0]} is not among {where}: run the notebooks before again, on the same captures."
-        )
+        raise BadInput(f"sample {missing[0]} is not among {where}: run the notebooks before this one again.")
     return np.array([place[sample] for sample in wanted], dtype=int)

@@ -140,24 +140,22 @@ def gather(runs: Path, faces: FaceStore, networks: str = "") -> tuple[OofStore, 
 def _trained(runs: Path, folds: np.ndarray, wanted: list[str]) -> tuple[list[Path], list[str]]:
     """The folders of networks with all of their folds, and one sentence for each of the others."""
     found = sorted(path.name for path in runs.iterdir() if path.is_dir())
-    unfinished = {
-        name: ", ".join(str(fold) for fold in folds if not (runs / name / f"fold{fold}" / "done.json").exists())
-        for name in sorted(wanted) or found
-    }
-    left_out = [
-        f"{name} is left out: fold {missing} is not trained." for name, missing in unfinished.items() if missing
-    ]
-    for name in wanted:
-        if unfinished[name]:
+    whole, left_out = [], []
+    for name in sorted(set(wanted)) or found:
+        missing = [str(fold) for fold in folds if not (runs / name / f"fold{fold}" / "done.json").exists()]
+        if missing and wanted:
             raise BadInput(
-                f"network {name} is asked for, and its fold {unfinished[name]} is not trained in {runs} (which holds "
+                f"network {name} is asked for, and its fold {', '.join(missing)} is not trained in {runs} (which holds "
                 f"{', '.join(found) or 'none'}): train it with 02_train_fold, or leave its name out."
             )
-    if len(left_out) == len(unfinished):
+        if missing:
+            left_out.append(f"{name} is left out: fold {', '.join(missing)} is not trained.")
+            log.warning(left_out[-1])
+        else:
+            whole.append(runs / name)
+    if not whole:
         raise BadInput(f"{runs} holds no network with all of its folds: train the missing ones with 02_train_fold.")
-    for sentence in left_out:
-        log.warning(sentence)
-    return [runs / name for name, missing in unfinished.items() if not missing], left_out
+    return whole, left_out
 
 
 def _recipe(folder: Path, folds: np.ndarray, here: dict[str, Any]) -> str:

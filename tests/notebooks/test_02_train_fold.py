@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
+NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 
 
 @pytest.mark.parametrize(
@@ -14,7 +14,7 @@ NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
     [
         ("backbone", "effb99", ["effb99", "effb5", "seresnet152d"]),
         ("bakbone", "effb5", ["bakbone", "backbone", "image_size"]),
-        ("augment", "false", ["augment", "True or False"]),
+        ("augment", "perhaps", ["augment", "perhaps"]),
     ],
 )
 def test_a_wrong_parameter_fails_with_the_known_ones_named(tiny_faces, tmp_path, parameter, value, words):

@@ -116,7 +116,6 @@ class Oof(Parameters):
     runs: Place
     oof: Place
     networks: str
-    copies: bool
 
 
 class Stack(Parameters):

@@ -3,7 +3,7 @@ import pytest
 from kpl import config
 from kpl.errors import BadInput
 
-GOOD = {"faces": "a", "runs": "b", "oof": "c", "networks": "", "copies": True}
+GOOD = {"faces": "a", "runs": "b", "oof": "c", "networks": ""}
 
 
 def test_values_become_frozen_parameters_and_places_start_at_the_project_root(tmp_path, monkeypatch):

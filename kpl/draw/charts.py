@@ -95,16 +95,3 @@ def region_bars(errors: Mapping[str, np.ndarray]) -> Figure:
     pd.DataFrame(means, list(GROUPS)).plot.bar(ax=axis, rot=0, width=0.8, ylabel="mean error / eye distance")
     axis.legend(fontsize=8, ncols=3)
     return plain(figure)
-
-
-def correlations(names: Sequence[str], matrix: np.ndarray) -> Figure:
-    """A matrix (K, K) of correlations, with its numbers."""
-    size, labels = 1.8 + 0.75 * len(names), list(map(short, names))
-    figure, axis = plt.subplots(figsize=(size + 1, size), **SHEET)
-    picture = axis.imshow(matrix, vmin=0, vmax=1, cmap="viridis")
-    axis.set_xticks(range(len(labels)), labels, rotation=40, ha="right", fontsize=8)
-    axis.set_yticks(range(len(labels)), labels, fontsize=8)
-    for (row, column), value in np.ndenumerate(matrix):
-        axis.text(column, row, f"{value:.2f}", ha="center", va="center", color="k" if value > 0.5 else "w", fontsize=8)
-    figure.colorbar(picture, shrink=0.8)
-    return plain(figure)

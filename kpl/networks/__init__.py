@@ -9,4 +9,4 @@ from kpl.networks.fusions import FUSIONS
 from kpl.networks.heads import ATTENDING, HEADS
 from kpl.networks.losses import LOSSES, points2d_loss, spread_loss
 from kpl.networks.maps import SUBSETS, normalised, spatial_softmax
-from kpl.networks.network import Answer, FaceNetwork, create, parts, views_present
+from kpl.networks.network import Answer, FaceNetwork, create, views_present

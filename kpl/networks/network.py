@@ -7,17 +7,14 @@ views (B, 3, S, S, 3) uint8  -- fusion -->   features: one vector, or one a view
 
 from typing import NamedTuple
 
-import pandas as pd
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.module import register_module_forward_hook
 
 from kpl.landmarks import COUNT
 from kpl.networks.fusions import FUSIONS
 from kpl.networks.heads import ATTENDING, HEADS, Spread
 from kpl.networks.maps import SUBSETS, LinearLift
 
-DEPTH = 4  # points in a part's name: fusion.encoders.encoders.0.backbone
 UNKNOWN = torch.zeros(COUNT, 3)
 
 
@@ -100,30 +97,3 @@ def mean_answer(answers: Tensor, present: Tensor) -> Tensor:
     weight = present / present.sum(dim=1, keepdim=True).clamp_min(1)  # (B, 3)
     # Products and sums, not a matrix product: mixed precision would round that.
     return (answers.float().flatten(2) * weight[..., None]).sum(dim=1).unflatten(1, answers.shape[2:])
-
-
-@torch.no_grad()
-def parts(network: FaceNetwork, views: Tensor) -> pd.DataFrame:
-    """A table, one line a part down to the backbones, which stay closed: name, kind, parameters, and the shapes that it
-    gives for `views` (B, 3, S, S, 3) uint8. The network is asked in evaluation mode, and left in the mode it was in."""
-    shapes: dict[str, str] = {}
-    named = {name: part for name, part in network.named_modules() if name and name.count(".") <= DEPTH}
-    names = {part: name for name, part in named.items()}
-    hook = register_module_forward_hook(lambda part, _, given: shapes.update({names.get(part, ""): _shapes(given)}))
-    training = network.training
-    network.eval()(views)
-    network.train(training)
-    hook.remove()
-    table = pd.DataFrame({"part": named.keys(), "kind": [type(part).__name__ for part in named.values()]})
-    table["parameters"] = [sum(weight.numel() for weight in part.parameters()) for part in named.values()]
-    table["gives"] = table["part"].map(shapes)
-    return table.dropna(ignore_index=True)
-
-
-def _shapes(given: object) -> str:
-    if isinstance(given, Tensor):
-        return "x".join(map(str, given.shape))
-    if isinstance(given, tuple) and hasattr(given, "_asdict"):
-        named = {name: _shapes(value) for name, value in given._asdict().items()}
-        return ", ".join(f"{name} {shape}" for name, shape in named.items() if shape)
-    return ", ".join(filter(None, map(_shapes, given))) if isinstance(given, list | tuple) else ""

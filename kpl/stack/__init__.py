@@ -4,9 +4,8 @@
 asks for the shapes.
 """
 
-from kpl.stack.averages import equal_weights, fit_regional_weights, fit_weights, greedy_weights, weighted_average
+from kpl.stack.averages import equal_weights, fit_weights, weighted_average
 from kpl.stack.choice import FALLBACKS, Choice, choose, nested_choice
-from kpl.stack.coordinates import side_by_side
 from kpl.stack.crossfit import StackStore, cross_fit, load_stack, refit
 from kpl.stack.final import is_training_store, shapes_to_submit
 from kpl.stack.layers import (
@@ -20,6 +19,5 @@ from kpl.stack.layers import (
     whole_face,
     with_mirrored,
 )
-from kpl.stack.mirrored import average_where_better
 from kpl.stack.notebook import method, refit_called
 from kpl.stack.oof import FEWEST, GROUPS, OofStore, gather, groups_of, load, mean_shape

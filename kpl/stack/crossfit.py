@@ -47,8 +47,7 @@ def cross_fit(layer: SecondLayer, store: OofStore, seed: int) -> np.ndarray:
     points = np.empty_like(store.truth)
     for group in np.unique(store.groups):
         own, fit = store.groups == group, store.groups != group
-        seen, new = store.seen_by(group, fit), store.seen_by(group, own)
-        points[own] = layer(seen, store.truth[fit], store.subjects[fit], new, seed)
+        points[own] = layer(store.points[:, fit], store.truth[fit], store.subjects[fit], store.points[:, own], seed)
     return points
 
 
@@ -61,5 +60,5 @@ def refit(layer: SecondLayer, store: OofStore, new_points: np.ndarray, seed: int
     if not samples:
         return np.empty((0, *shape))
     one_by_one = new_points.reshape(networks, folds * samples, *shape)
-    answers = layer(store.seen_by(-1), store.truth, store.subjects, one_by_one, seed)
+    answers = layer(store.points, store.truth, store.subjects, one_by_one, seed)
     return answers.reshape(folds, samples, *shape).mean(axis=0)

@@ -1,6 +1,5 @@
 """A network's predictions, fold by fold, joined by sample name: each must come exactly once, in its own fold."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +10,11 @@ from kpl.files import read_npz
 from kpl.landmarks import COUNT
 
 
-def network(
-    folder: Path,
-    labelled: pd.DataFrame,
-    unlabelled: list[str],
-    change: Callable[[Path, np.ndarray], np.ndarray] = lambda fold_folder, points: points,
-) -> tuple[np.ndarray, np.ndarray]:
+def network(folder: Path, labelled: pd.DataFrame, unlabelled: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """One network's held-out shapes (N, 106, 3) in the table's order, and its folds' test shapes (F, M, 106, 3).
 
-    labelled: columns sample and fold. change: what is made of a fold's predicted points before they are joined. Raises
-    BadInput naming run, fold and sample for what is doubled, missing, not asked for, of another fold, or not finite.
+    labelled: columns sample and fold. Raises BadInput naming run, fold and sample for what is doubled, missing, not asked
+    for, of another fold, or not finite.
     """
     held_out = np.empty((len(labelled), COUNT, 3), dtype=np.float32)
     fold_of = dict(zip(labelled["sample"], labelled["fold"]))
@@ -28,7 +22,6 @@ def network(
     for fold in np.unique(labelled["fold"]):
         where = f"run {folder.name}, fold {fold}"
         samples, split, points = _predictions(folder / f"fold{fold}" / "predictions.npz", where)
-        points = change(folder / f"fold{fold}", points)
         own, test = split == "oof", split == "test"
         strangers = [sample for sample in samples[own] if fold_of.get(sample, fold) != fold]
         if strangers:

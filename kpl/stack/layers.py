@@ -134,7 +134,7 @@ def kernel(seen: Said, residual: np.ndarray, subjects: np.ndarray, new: Said, se
 
 
 def averaging(weights_of: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> SecondLayer:
-    """The second layer that averages the networks with the weights (K,) or (K, 106) of weights_of(points, truth)."""
+    """The second layer that averages the networks with the weights (K,) of weights_of(points, truth)."""
     return lambda points, truth, subjects, new_points, seed: weighted_average(new_points, weights_of(points, truth))
 
 
@@ -142,8 +142,6 @@ LAYERS: dict[str, SecondLayer] = {
     "mean": averaging(averages.equal_weights),
     "single": averaging(averages.single_weights),
     "weighted": averaging(fit_weights),
-    "regional": averaging(averages.fit_regional_weights),
-    "greedy": averaging(averages.greedy_weights),
     "ridge": ridge,
     "kernel": kernel,
 }

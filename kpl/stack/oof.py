@@ -23,24 +23,19 @@ FEWEST = 3  # subjects, so that two are left to learn from
 @dataclass(frozen=True)
 class OofStore:
     """K networks' canonical shapes: of N samples with truth, out of fold, and of M without, by each of F folds'
-    networks.
-
-    A network may have several answers, alone and averaged with those to changed copies of the pictures; which of them
-    stands for it was decided for each group of subjects without that group's truth (kpl.stack.mirrored).
-    """
+    networks."""
 
     fingerprint: str  # of the faces it was gathered from
-    recipes: np.ndarray  # (K,) of the crops that the networks were trained on
+    networks: np.ndarray  # (K,) names
+    recipes: np.ndarray  # (K,) of the crops that they were trained on
     samples: np.ndarray  # (N,) names
     subjects: np.ndarray  # (N,)
     folds: np.ndarray  # (N,) the fold in which the sample was held out
     truth: np.ndarray  # (N, 106, 3)
     test_samples: np.ndarray  # (M,)
     test_subjects: np.ndarray  # (M,)
-    answers: np.ndarray  # (A,) names: a network's own, "small", or "small+mirror"
-    answered: np.ndarray  # (A, N, 106, 3)
-    test_answered: np.ndarray  # (A, F, M, 106, 3), folds in ascending order
-    used: np.ndarray  # (GROUPS + 1, K) which answer stands for a network: where group g has no say, and where all have
+    points: np.ndarray  # (K, N, 106, 3) out of fold
+    test_points: np.ndarray  # (K, F, M, 106, 3), folds in ascending order
 
     def save(self, file: str | Path) -> None:
         """Write one npz file, atomically."""
@@ -50,29 +45,6 @@ class OofStore:
     def groups(self) -> np.ndarray:
         """(N,) which of GROUPS groups each sample is in: a subject in one, each group with its share of every fold."""
         return groups_of(self.subjects, self.folds)
-
-    @property
-    def networks(self) -> np.ndarray:
-        """(K,) names, as all subjects decide: "small", or "small+mirror"."""
-        return self.answers[self.used[-1]]
-
-    @cached_property
-    def points(self) -> np.ndarray:
-        """(K, N, 106, 3) out of fold; what answers for a sample was decided without its group."""
-        points = self.seen_by(-1)
-        for group in np.unique(self.groups[(self.used != self.used[-1]).any(axis=1)[self.groups]]):
-            own = self.groups == group
-            points[:, own] = self.seen_by(group, own)
-        return points
-
-    @property
-    def test_points(self) -> np.ndarray:
-        """(K, F, M, 106, 3)."""
-        return self.test_answered[self.used[-1]]
-
-    def seen_by(self, group: int, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
-        """What the networks say of some of the samples (K, R, 106, 3), as it is decided without that group; -1: by all."""
-        return np.stack([self.answered[answer][rows] for answer in self.used[group]])
 
 
 def groups_of(subjects: np.ndarray, folds: np.ndarray) -> np.ndarray:
@@ -123,6 +95,7 @@ def gather(runs: Path, faces: FaceStore, networks: str = "") -> tuple[OofStore, 
     points, test_points = zip(*(joined.network(folder, labelled, list(unlabelled["sample"])) for folder in folders))
     return OofStore(
         fingerprint=faces.fingerprint,
+        networks=np.array([folder.name for folder in folders], dtype=str),
         recipes=np.array(recipes, dtype=str),
         samples=labelled["sample"].to_numpy(dtype=str),
         subjects=subjects,
@@ -130,10 +103,8 @@ def gather(runs: Path, faces: FaceStore, networks: str = "") -> tuple[OofStore, 
         truth=np.asarray(faces.points3d[faces.has_truth], dtype=np.float64),
         test_samples=unlabelled["sample"].to_numpy(dtype=str),
         test_subjects=unlabelled["subject"].to_numpy(dtype=str),
-        answers=np.array([folder.name for folder in folders], dtype=str),
-        answered=np.stack(points),
-        test_answered=np.stack(test_points),
-        used=np.tile(np.arange(len(folders)), (GROUPS + 1, 1)),
+        points=np.stack(points),
+        test_points=np.stack(test_points),
     ), left_out
 
 

@@ -1,8 +1,9 @@
-"""What training runs on: precision and tracker (through Hugging Face Accelerate), memory, and the layout of pictures."""
+"""What training runs on: precision and tracker (through Hugging Face Accelerate), and how much memory holds."""
 
-import copy
 import importlib.util
 import logging
+import os
+import re
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -10,17 +11,19 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils.memory import should_reduce_batch_size
-from torch import nn
-from torch.utils.benchmark import Timer
 
 from kpl.config import TrainFold
 from kpl.errors import BadInput
 
 T = TypeVar("T")
+# What a scheduler tells the processes of a group, and torch and Accelerate believe: a notebook is a process of its own.
+OF_A_GROUP = re.compile(r"(\w+_)?(RANK|WORLD_SIZE)|MASTER_(ADDR|PORT)|(MPI|OMPI|PMI|MV2|TORCHELASTIC|ACCELERATE)_\w+")
 
 
 def start(p: TrainFold) -> Accelerator:
     """The accelerator of a run. Raises BadInput for a precision or a tracker that is not to be had here."""
+    for name in filter(OF_A_GROUP.fullmatch, [*os.environ]):
+        del os.environ[name]
     gpu = torch.cuda.is_available()
     if gpu:
         torch.backends.cudnn.benchmark = True  # every batch has the same shape
@@ -62,24 +65,3 @@ def fitting(attempt: Callable[[int], T], size: int, where: str) -> tuple[T, int]
         torch.cuda.empty_cache()
         said = "%s: the memory is full: passes of %d samples from here on, as many as make the same step."
         logging.getLogger("kpl").warning(said, where, size)
-
-
-def channels_last_is_faster(network: nn.Module, image_size: int, batch_size: int, dtype: str) -> bool:
-    """Whether the network's steps are faster with channels last. On a CPU they are, by a fifth; on a GPU some backbones
-    gain and some lose much (ResNeSt: three times slower), so there it is timed."""
-    device = next(network.parameters()).device
-    if device.type == "cpu":
-        return True
-    views = torch.randint(0, 255, (batch_size, 3, image_size, image_size, 3), dtype=torch.uint8, device=device)
-    kind = torch.bfloat16 if dtype == "bf16" else torch.float16
-
-    def seconds(layout: torch.memory_format) -> float:
-        trial = copy.deepcopy(network).to(memory_format=layout).train()
-
-        def step() -> None:
-            with torch.autocast("cuda", kind, enabled=dtype != "fp32"):
-                trial(views).points3d.float().mean().backward()
-
-        return Timer("step()", globals={"step": step}).timeit(3).mean  # after steps that choose algorithms
-
-    return seconds(torch.channels_last) < seconds(torch.contiguous_format)

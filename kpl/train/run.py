@@ -36,7 +36,7 @@ EXPLODED = 1000.0  # times the first loss, or times 1 where that was smaller
 # What a run remembers beside its tensors. losses, seconds, waited (for data): of the present epoch's steps; pass_size:
 # samples that go through the network at once; best: epoch, and weights on the CPU.
 NOTHING = {"step": 0, "first_loss": 0.0, "losses": [], "seconds": 0.0, "waited": 0.0, "history": []}
-NOTHING |= {"pass_size": 0, "channels_last": False, "best": None}
+NOTHING |= {"pass_size": 0, "best": None}
 
 
 def rate(step: int, total: int, warmup: int, cycles: int) -> float:
@@ -75,11 +75,7 @@ class Run:
             self.learned = network
             return
         self._write_config(weights, state)
-        if not state:
-            layout = partial(device.channels_last_is_faster, network, p.image_size, dtype=self.precision)
-            found = device.fitting(layout, p.batch_size, self.where)
-            self.progress["channels_last"], self.progress["pass_size"] = found
-        if self.progress["channels_last"]:
+        if "resnest" not in p.backbone or not next(network.parameters()).is_cuda:  # three times slower there
             network.to(memory_format=torch.channels_last)
         groups = param_groups_weight_decay(network, p.weight_decay)  # none on norms and biases
         optimizer = torch.optim.AdamW(groups, lr=p.lr, fused=True)
@@ -234,9 +230,9 @@ class Run:
         )
         self.network.load_state_dict(best["weights"] if best else learned.state_dict())
         rows = np.concatenate([np.flatnonzero(held_out), np.flatnonzero(~self.store.has_truth)])
-        points = predict_rows(self.network, self.store, self.p.image_size, rows, self.p.batch_size).astype(np.float32)
+        points = predict_rows(self.network, self.store, self.p.image_size, rows, self.p.batch_size, twice=True)
         split = np.where(held_out[rows], "oof", "test")
-        write_npz(folder / "predictions.npz", samples=names[rows], split=split, points=points)
+        write_npz(folder / "predictions.npz", samples=names[rows], split=split, points=points.astype(np.float32))
         weights = {name: value.cpu().contiguous() for name, value in self.network.state_dict().items()}
         with atomic(folder / "weights.safetensors") as temporary:
             temporary.write_bytes(save(weights))

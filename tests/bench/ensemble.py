@@ -18,7 +18,7 @@ from bench.jobs import train
 from kpl import compare, faces, score, stack
 from kpl.config import path
 from kpl.errors import BadInput
-from kpl.files import cores, write_csv
+from kpl.files import cores
 
 # Small networks that differ in what they see and how: what each changes of the notebook's parameters.
 COMMON = {"epochs": 6, "weights": "none", "tracker": "none"}
@@ -44,10 +44,9 @@ def main(arguments: list[str]) -> None:
     train_all(options)
     crops = faces.load(options.faces)
     store, left_out = stack.gather(options.runs, crops, ",".join(options.networks))
-    store, trials = stack.average_where_better(store, options.runs, crops)
-    print(*left_out, trials.round(4).to_string(), sep="\n")
+    print(*left_out, sep="\n")
     wanted = {name: layers[name] for name in dict.fromkeys([*stack.FALLBACKS, *options.layers])}
-    report.publish(compared(store, wanted, options.out.with_name("coordinates.csv")).round(5), options.out)
+    report.publish(compared(store, wanted).round(5), options.out)
 
 
 def train_all(options: argparse.Namespace) -> None:
@@ -71,7 +70,7 @@ def train_all(options: argparse.Namespace) -> None:
         list(pool.map(one, planned))
 
 
-def compared(store: stack.OofStore, layers: dict, duel_file: Path) -> pd.DataFrame:
+def compared(store: stack.OofStore, layers: dict) -> pd.DataFrame:
     """Networks, layers, the choice and the nested choice: scores, ratio to the best network with interval, seconds."""
     answers, seconds = {}, {}
     for name, layer in layers.items():
@@ -84,11 +83,6 @@ def compared(store: stack.OofStore, layers: dict, duel_file: Path) -> pd.DataFra
     choice = stack.choose(of_layers, store.subjects)
     print(choice.reason)
     picked = [list(answers).index(name) for name in stack.nested_choice(of_layers, store.groups, store.subjects)]
-    if {"lightgbm", "neural"} <= set(layers):
-        names = ("lightgbm", "neural")
-        duel = stack.side_by_side(*(answers[name] for name in names), store.truth, store.subjects, names)
-        write_csv(duel_file, duel)
-        print("coordinates, surely better:", duel["better"].value_counts().to_dict(), "; all in", duel_file)
     networks = dict(zip(store.networks.tolist(), store.points))
     points = {
         "mean_shape": stack.mean_shape(store),

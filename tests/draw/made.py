@@ -78,10 +78,9 @@ def world(folder: Path, tested: int = 2, subjects: list[str] | None = None, reci
         truth=truth[known],
         test_samples=names[~known][::-1],
         test_subjects=of[~known][::-1],
-        answers=np.array(["baseline", "other"]),
-        answered=answers[:, known],
-        test_answered=np.repeat(answers[:, None, ~known][:, :, ::-1], 2, axis=1),
-        used=np.tile([0, 1], (kpl.stack.GROUPS + 1, 1)),
+        networks=np.array(["baseline", "other"]),
+        points=answers[:, known],
+        test_points=np.repeat(answers[:, None, ~known][:, :, ::-1], 2, axis=1),
     ).save(folder / "oof" / "oof.npz")
     layers = np.stack([answers.mean(axis=0), truth + rng.normal(0, 0.01, truth.shape)])
     tests = layers[:, ~known][:, ::-1]

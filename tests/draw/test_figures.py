@@ -21,7 +21,6 @@ MAPS = np.random.default_rng(0).random((3, COUNT, 6, 6))
 FIGURES = {
     "contact_sheet": lambda d: d.contact_sheet(list(CROPS[0]), [ODD, "b", "c"]),
     "coordinate_maps": lambda d: d.coordinate_maps(SHAPES[0] - SHAPES[1], MEAN_SHAPE, ODD),
-    "correlations": lambda d: d.correlations([ODD, "b"], np.eye(2)),
     "error_curves": lambda d: d.error_curves({ODD: NME, "mean_shape": 2 * NME}),
     "faces_in_3d": lambda d: d.faces_in_3d(SHAPES, [ODD, "b"], SHAPES[::-1], CROPS),
     "group_bars": lambda d: d.group_bars(TABLE, ODD),

@@ -248,16 +248,6 @@ def test_a_file_that_is_no_weights_file_is_refused(tmp_path):
         backbones.load_weights(network(), str(tmp_path / "weights.safetensors"))
 
 
-def test_the_table_of_parts_tells_all_parameters_and_shapes_and_changes_nothing():
-    net = network(head="sequence")
-    before = {name: value.clone() for name, value in net.state_dict().items()}
-    table = networks.parts(net, pictures()).set_index("part")
-    counted = sum(weight.numel() for weight in net.parameters())
-    assert table.loc[["fusion", "head", "spread", "lift"], "parameters"].sum() == counted
-    assert table.loc["head", "gives"] == "2x1x106x3" and "maps 2x3x106x8x8" in table.loc["fusion", "gives"]
-    assert net.training and all(torch.equal(before[name], value) for name, value in net.state_dict().items())
-
-
 def test_the_parameters_know_the_names_that_networks_know():
     from typing import get_args
 

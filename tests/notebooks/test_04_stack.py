@@ -16,7 +16,7 @@ from kpl.files import read_json
 def test_from_runs_to_a_chosen_layer(tiny_runs, tiny_faces, tmp_path):
     gathered = run("03_oof", look=True, faces=tiny_faces, runs=tiny_runs, oof=tmp_path / "oof", networks="small")
     store = kpl.stack.load(tmp_path / "oof" / "oof.npz")
-    assert list(store.answers) == list(gathered["store"].answers) and len(gathered["trials"]) == 1
+    assert list(store.networks) == list(gathered["store"].networks) == ["small"]
     said = run("04_stack", look=True, oof=tmp_path / "oof", stack=tmp_path / "stack")
     plt.close("all")
     layers, choice = (
@@ -42,7 +42,7 @@ def test_without_test_samples_a_layer_is_chosen_all_the_same(tmp_path):
         store,
         test_samples=store.test_samples[:0],
         test_subjects=store.test_subjects[:0],
-        test_answered=store.test_answered[:, :, :0],
+        test_points=store.test_points[:, :, :0],
     )
     none.save(tmp_path / "oof" / "oof.npz")
     said = run("04_stack", oof=tmp_path / "oof", stack=tmp_path / "stack")

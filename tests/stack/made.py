@@ -8,7 +8,7 @@ import pandas as pd
 from kpl.faces import FaceStore
 from kpl.files import write_json, write_npz
 from kpl.landmarks import MEAN_SHAPE
-from kpl.stack import GROUPS, OofStore
+from kpl.stack import OofStore
 from kpl.train import provenance
 
 
@@ -39,10 +39,9 @@ def make_store(subjects: int = 24, bias: bool = True, seed: int = 0) -> OofStore
         truth=(MEAN_SHAPE + shapes)[train],
         test_samples=samples[~train],
         test_subjects=names[~train],
-        answers=np.array(["large", "small"]),
-        answered=points[:, train].astype(np.float32),
-        test_answered=np.stack([points[:, ~train]] * 2, axis=1).astype(np.float32),  # two folds that agree
-        used=np.tile([0, 1], (GROUPS + 1, 1)),
+        networks=np.array(["large", "small"]),
+        points=points[:, train].astype(np.float32),
+        test_points=np.stack([points[:, ~train]] * 2, axis=1).astype(np.float32),  # two folds that agree
     )
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from kpl.landmarks import GROUPS, MEAN_SHAPE
-from kpl.stack import averages, equal_weights, fit_regional_weights, fit_weights, greedy_weights, weighted_average
+from kpl.stack import averages, equal_weights, fit_weights, weighted_average
 
 
 def networks(*errors: float) -> tuple[np.ndarray, np.ndarray]:
@@ -20,30 +20,6 @@ def test_weights_find_the_better_network():
     np.testing.assert_allclose(weights, [0.9, 0.1, 0.001], atol=0.01)
     np.testing.assert_array_equal(weights, fit_weights(points, truth))
     np.testing.assert_array_equal(averages.single_weights(points[::-1], truth), [0, 0, 1])
-
-
-def test_greedy_weights_take_the_better_networks_more_often():
-    points, truth = networks(0.01, 0.014, 0.3)
-    weights = greedy_weights(points, truth)
-    assert weights.sum() == pytest.approx(1) and weights[2] == 0
-    np.testing.assert_allclose(weights, [2 / 3, 1 / 3, 0], atol=0.1)  # one over the variance, 1 : 0.5
-    best = weighted_average(points, fit_weights(points, truth))
-    greedy = weighted_average(points, weights)
-    assert np.linalg.norm(greedy - truth, axis=2).mean() < 1.01 * np.linalg.norm(best - truth, axis=2).mean()
-
-
-def test_regional_weights_find_who_is_better_where():
-    rng = np.random.default_rng(1)
-    truth = MEAN_SHAPE + rng.normal(0, 0.02, (50, 106, 3))
-    spread = np.full((2, 1, 106, 1), 0.01)
-    spread[0, 0, GROUPS["lips"]] = spread[1, 0, GROUPS["contour"]] = 0.1
-    points = truth + rng.normal(0, 1, (2, 50, 106, 3)) * spread
-    weights = fit_regional_weights(points, truth)  # (2, 106): no landmark is left out
-    np.testing.assert_allclose(weights.sum(axis=0), 1)
-    assert (weights[1, GROUPS["lips"]] > 0.95).all() and (weights[0, GROUPS["contour"]] > 0.95).all()
-    assert (0.4 < weights[0, GROUPS["eyes"]]).all() and (weights[0, GROUPS["eyes"]] < 0.6).all()
-    lips = weighted_average(points, weights[:, GROUPS["lips"][0]])
-    np.testing.assert_allclose(weighted_average(points, weights)[:, GROUPS["lips"]], lips[:, GROUPS["lips"]])
 
 
 def test_weights_of_one_network_and_of_twins():

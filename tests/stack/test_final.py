@@ -41,10 +41,9 @@ def store(some_faces) -> stack.OofStore:
         truth=some_faces.points3d[:2],
         test_samples=names[2:],
         test_subjects=subjects[2:],
-        answers=np.array(["small"]),
-        answered=shapes(2, 1)[None],
-        test_answered=shapes(3, 2)[None, None],
-        used=np.zeros((stack.GROUPS + 1, 1), dtype=int),
+        networks=np.array(["small"]),
+        points=shapes(2, 1)[None],
+        test_points=shapes(3, 2)[None, None],
     )
 
 
@@ -126,10 +125,9 @@ def test_networks_of_several_recipes_are_each_asked_on_their_own(tiny_runs, tiny
     both = dataclasses.replace(
         store,
         recipes=np.array(["centerface256", "other"]),
-        answers=np.array(["small", "small2"]),
-        answered=np.repeat(store.answered, 2, axis=0),
-        test_answered=np.repeat(store.test_answered, 2, axis=0),
-        used=np.tile([0, 1], (stack.GROUPS + 1, 1)),
+        networks=np.array(["small", "small2"]),
+        points=np.repeat(store.points, 2, axis=0),
+        test_points=np.repeat(store.test_points, 2, axis=0),
     )
     copy_run(tiny_runs, tmp_path / "runs")
     backwards = np.arange(len(new.table))[::-1]

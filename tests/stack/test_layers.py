@@ -100,8 +100,8 @@ def said(points: np.ndarray) -> stack.Said:
 def test_many_networks_need_no_matrix_of_all_their_coordinates():
     """40 networks say 13,038 numbers of a face: their covariance alone would be 1.4 GB."""
     store = make_store(20)
-    noise = np.random.default_rng(0).normal(0, 0.005, (20, *store.answered.shape)).astype(np.float32)
-    points = (store.answered + noise).reshape(40, *store.truth.shape)
+    noise = np.random.default_rng(0).normal(0, 0.005, (20, *store.points.shape)).astype(np.float32)
+    points = (store.points + noise).reshape(40, *store.truth.shape)
     tracemalloc.start()
     found = stack.ridge(points, store.truth, store.subjects, points[:, :5], 0)
     peak = tracemalloc.get_traced_memory()[1]
@@ -147,7 +147,7 @@ def test_networks_that_learnt_noise_by_heart_leak_nothing(name):
         features = rng.normal(size=(2, subject.max() + 1, 12))[:, subject] + rng.normal(0, 0.1, (2, len(subject), 12))
         truth = MEAN_SHAPE + noise
         points = overfitted_networks(truth, store.folds, features).astype(np.float32)
-        labelled = dataclasses.replace(store, truth=truth, answered=points)
+        labelled = dataclasses.replace(store, truth=truth, points=points)
         nme = score.nme(stack.cross_fit(layer, labelled, 0), truth).mean()
         ratios.append(nme / score.nme(stack.mean_shape(labelled), truth).mean())
     assert np.mean(ratios) > 0.999, ratios
@@ -194,9 +194,7 @@ def test_the_same_seed_gives_the_same_answer_and_another_another(name):
 @pytest.mark.parametrize("name", [*stack.LAYERS, *SLOW])
 def test_one_network_and_few_samples_are_enough(scope, name):
     store = make_store(7)  # three subjects to learn from
-    one = dataclasses.replace(
-        store, answered=store.answered[:1], test_answered=store.test_answered[:1], used=store.used[:, :1]
-    )
+    one = dataclasses.replace(store, points=store.points[:1], test_points=store.test_points[:1])
     layer = scope["layers"][name]
     points = stack.refit(layer, one, one.test_points, 0)
     assert points.shape == (20, 106, 3) and np.isfinite(points).all()
@@ -217,16 +215,3 @@ def test_stack_store_round_trip(tmp_path, answers):
     loaded = stack.load_stack(tmp_path / "stack.npz")
     for name, value in vars(saved).items():
         np.testing.assert_array_equal(getattr(loaded, name), value)
-
-
-def test_two_methods_coordinate_by_coordinate():
-    """The first errs twice as much in y, the second in z."""
-    store = make_store()
-    noise = np.random.default_rng(0).normal(0, 0.01, store.truth.shape)
-    a, b = store.truth + noise * [1, 2, 1], store.truth + noise * [1, 1, 2]
-    table = stack.side_by_side(a, b, store.truth, store.subjects, ("a", "b"))
-    assert len(table) == 318 and list(table["axis"][:4]) == ["x", "y", "z", "x"]
-    assert set(table.loc[table["axis"] == "y", "better"]) == {"b"}
-    assert set(table.loc[table["axis"] == "z", "better"]) == {"a"} and "" in set(table["better"])
-    errors = np.abs(score.offsets(a, store.truth)).reshape(-1, 318).mean(axis=0)
-    np.testing.assert_allclose(table["a"], errors)

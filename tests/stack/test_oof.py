@@ -211,18 +211,6 @@ def test_every_group_has_its_share_of_every_fold_and_whole_subjects():
     np.testing.assert_array_equal(store.groups, stack.groups_of(store.subjects, store.folds))
 
 
-def test_what_answers_for_a_sample_was_decided_without_its_group():
-    store = make_store(12)
-    used = np.array(store.used)
-    used[2] = [1, 1]  # without group 2, "small" would stand for both
-    other = dataclasses.replace(store, used=used)
-    own = store.groups == 2
-    np.testing.assert_array_equal(other.points[0, own], store.answered[1, own])
-    np.testing.assert_array_equal(other.points[:, ~own], store.answered[:, ~own])
-    np.testing.assert_array_equal(other.test_points, store.test_answered)
-    assert list(other.networks) == ["large", "small"]
-
-
 def test_the_mean_shape_is_that_of_the_other_folds():
     store = make_store()
     own = store.folds == 2

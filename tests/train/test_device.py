@@ -1,6 +1,9 @@
+import os
+
 import pytest
 import torch
 
+from kpl import config
 from kpl.errors import BadInput
 from kpl.train import device
 
@@ -53,3 +56,13 @@ def test_another_error_is_not_taken_for_a_full_memory():
 
     with pytest.raises(RuntimeError, match="shapes do not fit"):
         device.fitting(attempt, 4, "net fold 0")
+
+
+def test_a_scheduler_s_group_is_not_waited_for(tmp_path, monkeypatch):
+    """A kernel that believed what SLURM's, MPI's or torch's launchers tell would wait for the others for ever."""
+    told = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "PMI_SIZE")
+    told += ("PMI_RANK", "OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "TORCHELASTIC_RUN_ID", "ACCELERATE_USE_CPU")
+    for name in told:
+        monkeypatch.setenv(name, "1")
+    p = config.checked(config.TrainFold, config.defaults("02_train_fold") | {"runs": str(tmp_path), "tracker": "none"})
+    assert device.start(p).num_processes == 1 and not set(told) & set(os.environ)

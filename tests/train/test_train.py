@@ -1,5 +1,7 @@
 """Training on a real, small set of faces. Everything runs on the CPU."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from cells import run
@@ -9,6 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from kpl import faces, networks, score, train
 from kpl.errors import BadInput
 from kpl.files import read_json
+from kpl.landmarks import mirror_points
 from kpl.train import checkpoints
 from train.folds_of import SMALL, parameters, trained
 
@@ -49,6 +52,17 @@ def test_the_saved_network_predicts_what_the_run_saved(tmp_path, store):
     by_name = dict(zip(store.table["sample"], points))
     for name, saved in zip(found["samples"], found["points"]):
         assert np.abs(by_name[name] - saved).max() < 1e-5
+
+
+def test_asked_twice_a_network_says_of_a_mirrored_capture_the_mirrored_shape(tiny_runs, store):
+    folder = tiny_runs / "small" / "fold0"
+    made = read_json(folder / "config.json")
+    network, size, rows = train.trained(folder, made), made["image_size"], np.arange(4)
+    mirrored = replace(store, crops=store.crops[:, [2, 1, 0], :, ::-1])
+    once, twice = (train.predict_rows(network, store, size, rows, 4, twice=way) for way in (False, True))
+    there = train.predict_rows(network, mirrored, size, rows, 4, twice=True)
+    np.testing.assert_allclose(mirror_points(there), twice, atol=1e-5)
+    assert np.abs(once - twice).max() > 1e-3
 
 
 def test_same_seed_same_weights_other_seed_other_weights(tmp_path, store):
@@ -144,10 +158,9 @@ def test_the_best_epoch_can_be_kept_and_patience_ends_a_run(tmp_path, store, cap
     best = int(history["nme"].idxmin())
     assert len(history) == best + 1 + 3 < 20 and "no better hold-out NME for 3 epochs" in capsys.readouterr().out
     assert (done["epochs"], done["kept"], done["nme"]) == (len(history), best + 1, history["nme"][best])
-    found = np.load(made.run_folder / "predictions.npz", allow_pickle=False)
-    held_out = train.hold_out(made, store)
-    points = found["points"][found["split"] == "oof"].astype(float)
-    assert score.nme(points, store.points3d[held_out]).mean() == pytest.approx(history["nme"][best], abs=1e-6)
+    kept, rows = train.trained(made.run_folder, made.model_dump()), np.flatnonzero(train.hold_out(made, store))
+    points = train.predict_rows(kept, store, made.image_size, rows, made.batch_size)
+    assert score.nme(points, store.points3d[rows]).mean() == pytest.approx(history["nme"][best], abs=1e-6)
 
 
 def test_norms_and_biases_do_not_decay(tmp_path, store):

@@ -36,7 +36,7 @@ wanted_extras() {
   local file
   case "${1:-}" in
     test) for file in "$here"/requirements-*.txt; do basename "$file"; done ;;
-    bench) [[ ${2:-} != training ]] || echo requirements-bench.txt ;;
+    bench) [[ ! ${2:-} =~ ^(training|peers)$ ]] || echo requirements-bench.txt ;;
     *) [[ " $* " != *" --engine ray "* && " $* " != *" --engine=ray "* ]] || echo requirements-ray.txt ;;
   esac
 }

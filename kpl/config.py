@@ -79,7 +79,8 @@ class TrainFold(Parameters):
     points2d: Share
     view_dropout: Annotated[Share, Field(le=1)]
     augment: bool
-    weights: str  # "auto", "none", "released", or a safetensors file
+    weights: str  # "auto", "hub", "packaged", "none", "released", or a safetensors file
+    frozen: bool
     workers: Count
     accumulate: Positive
     precision: Literal["auto", "fp32", "bf16", "fp16"]
@@ -96,6 +97,8 @@ class TrainFold(Parameters):
             raise ValueError(f"fold {self.fold} is not one of the {self.folds} folds: they count from 0.")
         if self.warmup >= self.epochs:
             raise ValueError(f"a warm-up of {self.warmup:g} epochs leaves nothing of {self.epochs}: shorten it.")
+        if self.frozen and self.fusion not in ("late", "average"):
+            raise ValueError(f"frozen layers know pictures of three channels: fusion={self.fusion} has others.")
         return self
 
     @property

@@ -8,8 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from kpl import score
-from kpl.draw.words import PREDICTION, SHEET, plain, short
-from kpl.landmarks import GROUPS
+from kpl.draw.words import SHEET, plain, short
 
 
 def error_curves(errors: Mapping[str, np.ndarray], limit: float = 0.1) -> Figure:
@@ -23,22 +22,6 @@ def error_curves(errors: Mapping[str, np.ndarray], limit: float = 0.1) -> Figure
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8, loc="lower right" if limit >= 0.1 else "best")
     return plain(figure)
-
-
-def learning_curves(history: pd.DataFrame, mean_shape_nme: float) -> Figure:
-    """Loss, hold-out NME and the wait for data over the epochs of a run's history; dashed: the mean shape's NME."""
-    figure, axes = plt.subplots(1, 3, figsize=(11, 2.8), **SHEET)
-    titles = {
-        "loss": "training loss",
-        "nme": "NME of the held-out subjects",
-        "wait": "wait for data, share of the time",
-    }
-    for axis, (column, title) in zip(axes, titles.items()):
-        axis.plot(history["epoch"], history[column], marker=".", color=PREDICTION if column == "nme" else None)
-        axis.set(title=title, xlabel="epoch", ylim=(0, None if column != "wait" else max(0.05, history[column].max())))
-    axes[1].axhline(mean_shape_nme, linestyle="--", color="grey", label="mean shape")
-    axes[1].legend(frameon=False)
-    return figure
 
 
 def intervals(
@@ -85,13 +68,4 @@ def reliability(spreads: Mapping[str, tuple[np.ndarray, np.ndarray]], bins: int 
     axis.set(xlabel="predicted error of a landmark (RMS, canonical units)", ylabel="real error (RMS)")
     axis.set(xlim=(0, None), ylim=(0, None))
     axis.legend(fontsize=7)
-    return plain(figure)
-
-
-def region_bars(errors: Mapping[str, np.ndarray]) -> Figure:
-    """Mean error of each region of the face; `errors` are landmark errors (N, 106) by name."""
-    figure, axis = plt.subplots(figsize=(8, 3.4), **SHEET)
-    means = {short(name): [of[:, region].mean() for region in GROUPS.values()] for name, of in errors.items()}
-    pd.DataFrame(means, list(GROUPS)).plot.bar(ax=axis, rot=0, width=0.8, ylabel="mean error / eye distance")
-    axis.legend(fontsize=8, ncols=3)
     return plain(figure)

@@ -29,9 +29,7 @@ def write(executed_notebook: str | Path, file: str | Path) -> None:
     try:
         notebook = nbformat.read(executed_notebook, as_version=4)
     except (OSError, ValueError) as error:
-        raise BadInput(
-            f"{executed_notebook} is no notebook that can be read ({error}): give an executed one."
-        ) from None
+        raise BadInput(f"{executed_notebook} is no notebook that can be read ({error}).") from None
     (title, *cells) = [cell for cell in notebook.cells if "notebook" not in cell.metadata.get("tags", ())]
     notebook.cells = [title, *sorted(cells, key=lambda cell: "top" not in cell.metadata.get("tags", ()))]
     for output in [output for cell in cells for output in cell.get("outputs", ()) if "data" in output]:

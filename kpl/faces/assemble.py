@@ -25,7 +25,7 @@ from kpl import captures
 from kpl.captures import VIEWS, pictures
 from kpl.errors import BadInput, warn
 from kpl.faces import cutting, geometry, orientation, recipes
-from kpl.faces.cutting import EXCLUDED, FALLBACK, OK, Cut
+from kpl.faces.cutting import EXCLUDED, OK, Cut
 from kpl.faces.geometry import LYING, Turn
 from kpl.faces.store import COLUMNS, NAMES, FaceStore, load, outcome
 from kpl.files import atomic, checksum, cores, read_json, read_npz, write_csv, write_json, write_npz
@@ -126,9 +126,7 @@ def plan(
 def compute(shards: list[Shard], folder: Path, jobs: int) -> None:
     """Write the shards that are not in `folder` yet, in `jobs` processes."""
     missing = [shard for shard in shards if not (folder / f"{shard.name}.npz").is_file()]
-    spawn = multiprocessing.get_context(
-        "spawn"
-    )  # also for one job: what one OpenCV thread makes is the same everywhere
+    spawn = multiprocessing.get_context("spawn")  # also for one job: one OpenCV thread makes the same everywhere
     with ProcessPoolExecutor(min(jobs, len(missing)) or 1, spawn, prepare_worker) as pool:
         done = pool.map(write, missing, repeat(folder))
         list(tqdm(done, "faces", len(missing), unit="shard", ascii=True, mininterval=1))
@@ -154,10 +152,10 @@ def write(shard: Shard, folder: Path) -> None:
             continue
         if cut := _cut(picture, view, shard.boxes[i], shard):
             found[i, view], crops[i, view] = _described(cut, picture), cut.pixels
-        else:  # a square is chosen when all samples are known
+        else:
             reason = "no box in the list" if shard.recipe.detector == "list" else "no face found"
             frame = geometry.upright_size(*picture.size, shard.turn)
-            found[i, view] = FALLBACK, reason, *nothing, *frame, np.nan
+            found[i, view] = EXCLUDED, reason, *nothing, *frame, np.nan
     write_npz(folder / f"{shard.name}.npz", found=found, crops=crops)
 
 
@@ -180,30 +178,22 @@ def _described(cut: Cut, picture: pictures.Picture) -> tuple:
 
 
 def _write_crops(folder: Path, shards: list[Shard], unfinished: Path) -> tuple[np.ndarray, int]:
-    """Write crops.npy shard by shard, so that memory stays flat; returns `found` (N, 3) and a checksum. Where no face
-    was found, the likely square is cut. Raises BadInput if there is no face at all."""
+    """Write crops.npy shard by shard, so that memory stays flat; returns `found` (N, 3) and a checksum. Raises BadInput if
+    there is no face at all."""
     for left_over in folder.glob(".*.tmp*"):  # of a killed run
         left_over.unlink()
     files = [unfinished / f"{shard.name}.npz" for shard in shards]
     found = np.concatenate([read_npz(file, ("found",))["found"] for file in files])
-    seen = np.isfinite(found["score"])
-    guessed = (found["status"] == FALLBACK) & ~seen
-    place, frame = (np.stack([found[name] for name in names], -1) for names in (PLACE, FRAME))
-    likely = geometry.likely_squares(seen, place, frame) if guessed.any() else place
-    size, start, total = shards[0].recipe.size, 0, 0
+    if not np.isfinite(found["score"]).any():
+        raise BadInput("no face was found in any picture: look at them, and give their turn in the parameter 'turn'.")
+    size, total = shards[0].recipe.size, 0
     header = {"descr": "|u1", "fortran_order": False, "shape": (*found.shape, size, size, 3)}
     with atomic(folder / "crops.npy") as temporary, open(temporary, "wb") as npy:
         np.lib.format.write_array_header_1_0(npy, header)
-        for shard, file in zip(shards, files):
+        for file in files:
             crops = read_npz(file, ("crops",))["crops"]
-            for i, view in np.argwhere(guessed[start : start + len(crops)]):
-                place, picture = (start + i, view), pictures.read(shard.pictures[i][view])
-                square = likely[place] * max(picture.pixels.shape) / max(picture.size)
-                cut = cutting.cut_likely(picture.pixels, square, shard.recipe, shard.turn, found["reason"][place])
-                crops[i, view], found[place] = cut.pixels, _described(cut, picture)
             total = zlib.crc32(crops, total)
             npy.write(crops)
-            start += len(crops)
         (folder / "done.json").unlink(missing_ok=True)  # from here on an older store is no more
     return found, total
 

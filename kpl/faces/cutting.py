@@ -2,13 +2,13 @@
 
 status     reason                                       what the crop shows
 ok         "" or which of several faces, which turn     the face, cut by the recipe
-fallback   no face found; no box in the list            where that view's faces usually are (geometry.likely_squares)
-           turned by N degrees against the others       the face, turned upright by its own detection
+fallback   turned by N degrees against the others       the face, turned upright by its own detection
            its face lies on its side                    the face as detected: no turn made it upright
            cut by the border                            the face with black where the picture ends
            larger than the crop                         the face, reduced (retinaface_raw only)
-excluded   missing, empty file, no picture, truncated,  nothing: black
-           damaged, larger than 268 megapixels
+excluded   no face found; no box in the list; missing,  nothing: black
+           empty file, no picture, truncated, damaged,
+           larger than 268 megapixels
 """
 
 from typing import NamedTuple
@@ -84,12 +84,6 @@ def cut_box(picture: np.ndarray, box: np.ndarray, recipe: Recipe, turn: Turn = L
     whole = _inside(square, *geometry.upright_size(*picture.shape[1::-1], turn)) >= INSIDE
     said = (OK, "") if whole else (FALLBACK, "cut by the border")
     return Cut(*said, 1.0, np.nan, turn, *_straight(picture, square, recipe, turn))
-
-
-def cut_likely(picture: np.ndarray, square: np.ndarray, recipe: Recipe, turn: Turn, reason: str) -> Cut:
-    """Cut a square (3,) x, y, side of the upright picture in which no face was found: never aligned."""
-    x, y, side = square.round().astype(int).tolist()
-    return Cut(FALLBACK, reason, np.nan, np.nan, turn, *_straight(picture, Square(x, y, max(1, side)), recipe, turn))
 
 
 def _straight(picture: np.ndarray, square: Square, recipe: Recipe, turn: Turn) -> tuple:

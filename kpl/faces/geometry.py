@@ -10,7 +10,6 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from kpl.errors import BadInput
 
 # Where the square lies on a detector's box: its side over the box's longer side, and its centre's shift from the box's
 # in sides. Measured with CenterFace on 630 studio pictures, whose landmarks' smallest square is 0.82, 0.85, 0.82 (+- 0.04)
@@ -123,24 +122,6 @@ def square_of_points(points: np.ndarray) -> np.ndarray:
     low, high = points.min(-2), points.max(-2)
     half = (high - low).max(-1, keepdims=True) / 2
     return np.concatenate([(low + high) / 2 - half, (low + high) / 2 + half], -1)
-
-
-def likely_squares(found: np.ndarray, square: np.ndarray, frame: np.ndarray) -> np.ndarray:
-    """Where faces should be that were not found: (N, 3, 3) x, y, side in whole pixels.
-
-    found (N, 3) bool, square (N, 3, 3) x, y, side and frame (N, 3, 2) width, height in upright pixels. A square is the
-    view's median in parts of the picture, moved up or down and scaled as the sample's other views differ from theirs:
-    the cameras stand at one height. Raises BadInput if no face was found at all.
-    """
-    if not found.any():
-        raise BadInput("no face was found in any picture: look at them, and give their turn in the parameter 'turn'.")
-    parts = np.concatenate([(square[..., :2] + square[..., 2:] / 2) / frame, square[..., 2:] / frame[..., :1]], -1)
-    overall = np.median(parts[found], axis=0)
-    median = np.array([np.median(parts[seen, i], axis=0) if seen.any() else overall for i, seen in enumerate(found.T)])
-    own = np.where(found[..., None], parts - median, 0).sum(1) / np.maximum(found.sum(1), 1)[:, None]  # (N, 3)
-    wanted = median + own[:, None] * [0.0, 1.0, 1.0]
-    side = np.maximum(wanted[..., 2:] * frame[..., :1], 1)
-    return np.concatenate([wanted[..., :2] * frame - side / 2, side], -1).round()
 
 
 def square_to_crop(square: Square) -> np.ndarray:

@@ -1,18 +1,21 @@
 """Backbones from timm (Wightman, Apache-2.0) as feature extractors, under the competition's short names."""
 
+import hashlib
 import logging
 from functools import cache
+from pathlib import Path
+from typing import NamedTuple
 
 import timm
 import torch
-from huggingface_hub import HfApi, try_to_load_from_cache
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from huggingface_hub import hf_hub_download
 from timm.models import PretrainedCfg
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from kpl.config import path
 from kpl.errors import BadInput
+from kpl.networks.weights import packaged, packaged_file
 
 # The third-placed team's backbones, transformers and a modern convnet, and small ones for a CPU.
 BACKBONES = {
@@ -31,9 +34,15 @@ BACKBONES = {
     "resnet10t": "resnet10t.c3_in1k",
     "resnet18": "resnet18.a1_in1k",
     "mobilenetv3": "mobilenetv3_small_100.lamb_in1k",
+    # Their weights also come in pip packages.
+    "mobilenetv2": "mobilenetv2_100",
+    "lite0": "efficientnet_lite0",
+    "lite1": "efficientnet_lite1",
+    "lite2": "efficientnet_lite2",
 }
 FINEST_STRIDE = 4  # finer feature maps cost much and carry little
-HUB_SECONDS = 3  # to wait for the hub
+logging.getLogger("timm.models._builder").setLevel(logging.ERROR)  # it warns of the classifier that is left out
+HUB_SECONDS = 3  # to wait for the hub's first word
 
 
 class Backbone(nn.Module):
@@ -48,6 +57,15 @@ class Backbone(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
 
+    def freeze(self) -> None:
+        """Leave the layers up to the finest level as they are: what they know of edges is good for faces, too, and a step
+        takes two thirds of the time."""
+        names = [name for name, _ in self.model.named_parameters()]
+        level = f"{self.model.feature_info.module_name(self.first)}."
+        last = max(i for i, name in enumerate(names) if name.startswith((level, level.replace(".", "_", 1))))
+        for parameter in list(self.model.parameters())[: last + 1]:
+            parameter.requires_grad_(False)
+
     def standardised(self, pixels: Tensor) -> Tensor:
         """RGB (..., 3, S, S) in 0..1 as the model wants its pictures."""
         return (pixels - self.mean) / self.std
@@ -58,13 +76,17 @@ class Backbone(nn.Module):
         return [level.permute(0, 3, 1, 2) for level in levels] if self.channels_last else levels
 
 
-def create(name: str, image_size: int, pretrained: bool, channels: int = 3) -> Backbone:
+def create(name: str, image_size: int, weights: str = "none", channels: int = 3) -> Backbone:
     """The backbone called `name`, for inputs of `channels` channels (published weights for three are spread over them).
-    Raises BadInput for an unknown name or a size that the model cannot take."""
+    weights: "none", or as `starting_weights` found them, "hub" or "packaged". Raises BadInput for an unknown name or a size that the model cannot take."""
     model_name, config = timm_name(name), _published(name)
     options = {"img_size": image_size} if config.fixed_input_size else {}
+    if weights == "packaged":
+        options["pretrained_cfg_overlay"] = {"state_dict": packaged(model_name)}
     try:
-        model = timm.create_model(model_name, features_only=True, pretrained=pretrained, in_chans=channels, **options)
+        model = timm.create_model(
+            model_name, features_only=True, pretrained=weights in ("hub", "packaged"), in_chans=channels, **options
+        )
         model.eval()(torch.zeros(1, channels, image_size, image_size))
     except (AssertionError, RuntimeError, ValueError, AttributeError) as error:
         raise BadInput(
@@ -93,45 +115,49 @@ def operations(name: str, image_size: int) -> int:
     """Floating-point operations of one forward pass of one picture, counted on a model without memory. Raises as
     `create` does."""
     with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
-        create(name, image_size, pretrained=False)  # it passes one picture, to see that it can
+        create(name, image_size)  # it passes one picture, to see that it can
     return counter.get_total_flops()
 
 
-def starting_weights(asked: str, backbone: str) -> str:
-    """What the parameter `weights` comes to for a backbone: "timm" (its published weights) or "none" for "auto", said
-    in one line; else what was asked for. timm's weights are at hand if they are cached or the hub answers."""
-    if asked != "auto":
-        return asked
-    config = _published(backbone)
-    why = _unreachable(config.hf_hub_id) if config.has_weights else "timm publishes none"
-    source = "from scratch: " + why if why else "from timm's published weights"
-    logging.getLogger("kpl").warning("%s starts %s.", backbone, source)
-    return "none" if why else "timm"
+class Start(NamedTuple):
+    """Where a network starts: what the parameter `weights` came to, and the file that is really loaded."""
+
+    weights: str  # "hub", "packaged", "file", or "none"
+    file: str = ""
+    sha256: str = ""
 
 
-def _unreachable(repository: str | None) -> str:
-    """Why a repository of weights cannot be had, through a proxy too if one is set; "" if it can, or none is needed."""
-    if not repository or isinstance(try_to_load_from_cache(repository, "model.safetensors"), str):
-        return ""
+def starting_weights(asked: str | Path, backbone: str) -> Start:
+    """What the parameter `weights` comes to for a backbone, said in one line.
+
+    asked: "hub" or "packaged" demand the backbone's published weights from there; "auto" takes timm's from the hub or its
+    cache if they can be had, else packaged ones, else none; "none"; or a file of a whole network's weights. Raises
+    BadInput where what is demanded cannot be had.
+    """
+    name, ways, why = timm_name(backbone), {"hub": _hub_file, "packaged": packaged_file}, []
+    for source in ways if asked == "auto" else () if asked == "none" else (asked,):
+        try:
+            file = ways[source](name) if source in ways else path(source)
+            kind, sha256 = source if source in ways else "file", hashlib.sha256(file.read_bytes()).hexdigest()
+            found = Start(kind, str(file), sha256)
+            break
+        except (BadInput, OSError) as error:
+            if asked != "auto":
+                raise BadInput(f"weights={asked}: {error}") from None
+            why.append(str(error))
+    else:
+        found = Start("none")
+    said = " ".join([f"{backbone} starts from {Path(found.file).name or 'scratch'} ({found.weights}).", *why])
+    logging.getLogger("kpl").warning(said)
+    return found
+
+
+def _hub_file(model_name: str) -> Path:
+    """timm's published weights, in the hub's cache or downloaded into it. Raises BadInput if they cannot be had."""
+    published = timm.get_pretrained_cfg(model_name)
+    if published is None or not published.hf_hub_id:
+        raise BadInput(f"timm publishes no weights of {model_name}.")
     try:
-        HfApi().model_info(repository, timeout=HUB_SECONDS)
+        return Path(hf_hub_download(published.hf_hub_id, "model.safetensors", etag_timeout=HUB_SECONDS))
     except Exception as error:  # noqa: BLE001  whatever HTTP library the hub's client uses raises its own
-        return f"the weights' hub cannot be reached ({type(error).__name__})"
-    return ""
-
-
-def load_weights(network: nn.Module, file: str) -> None:
-    """Load a safetensors file into `network`. Raises BadInput that names the first layers that do not fit."""
-    try:
-        found = load_file(file)
-    except (OSError, SafetensorError) as error:
-        raise BadInput(f"{file} is not a safetensors file that can be read ({error}): give another one.") from error
-    expected = network.state_dict()
-    wrong = [key for key in expected if key not in found or found[key].shape != expected[key].shape]
-    wrong += [key for key in found if key not in expected]
-    if wrong:
-        raise BadInput(
-            f"{file} does not fit this network in {len(wrong)} layers ({', '.join(wrong[:3])}...): "
-            "give weights of the same backbone, fusion and head."
-        )
-    network.load_state_dict(found)
+        raise BadInput(f"{published.hf_hub_id} cannot be had from the hub ({type(error).__name__}).") from None

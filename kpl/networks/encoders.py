@@ -16,11 +16,11 @@ class Encoders(nn.Module):
     feature maps, for heads that attend to them."""
 
     def __init__(
-        self, backbone: str, image_size: int, share: str, pretrained: bool, with_maps: bool, with_levels: bool
+        self, backbone: str, image_size: int, share: str, weights: str, with_maps: bool, with_levels: bool
     ) -> None:
         super().__init__()
         self.share, self.with_levels = share, with_levels
-        self.encoders = nn.ModuleList(ViewEncoder(backbone, image_size, pretrained, with_maps) for _ in SHARES[share])
+        self.encoders = nn.ModuleList(ViewEncoder(backbone, image_size, weights, with_maps) for _ in SHARES[share])
         self.channels = self.encoders[0].channels
 
     def forward(self, pixels: Tensor) -> tuple[list[Tensor], list[Tensor], Tensor | None]:
@@ -41,9 +41,9 @@ class ViewEncoder(nn.Module):
     """A timm backbone's feature levels, pooled, and 2D landmark maps from the levels merged as in a feature pyramid's
     top-down path (Lin et al. 2017)."""
 
-    def __init__(self, backbone: str, image_size: int, pretrained: bool, with_maps: bool, width: int = 64) -> None:
+    def __init__(self, backbone: str, image_size: int, weights: str, with_maps: bool, width: int = 64) -> None:
         super().__init__()
-        self.backbone = backbones.create(backbone, image_size, pretrained)
+        self.backbone = backbones.create(backbone, image_size, weights)
         self.channels = self.backbone.channels
         self.with_maps = with_maps
         if with_maps:

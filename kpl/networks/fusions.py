@@ -33,9 +33,9 @@ class Average(nn.Module):
 
     finds_points = False
 
-    def __init__(self, backbone: str, image_size: int, share: str, pretrained: bool, with_levels: bool) -> None:
+    def __init__(self, backbone: str, image_size: int, share: str, weights: str, with_levels: bool) -> None:
         super().__init__()
-        self.encoders = Encoders(backbone, image_size, share, pretrained, self.finds_points, with_levels)
+        self.encoders = Encoders(backbone, image_size, share, weights, self.finds_points, with_levels)
         self.channels = self.encoders.channels
         self.width = self.channels[-1]
 
@@ -50,9 +50,9 @@ class Late(nn.Module):
 
     finds_points = True
 
-    def __init__(self, backbone: str, image_size: int, share: str, pretrained: bool, with_levels: bool) -> None:
+    def __init__(self, backbone: str, image_size: int, share: str, weights: str, with_levels: bool) -> None:
         super().__init__()
-        self.encoders = Encoders(backbone, image_size, share, pretrained, self.finds_points, with_levels)
+        self.encoders = Encoders(backbone, image_size, share, weights, self.finds_points, with_levels)
         self.channels = self.encoders.channels
         self.missing = nn.Parameter(torch.zeros(VIEWS, sum(self.channels) + COUNT * 2))
         self.width = self.missing.numel()
@@ -70,13 +70,13 @@ class Early(nn.Module):
 
     finds_points = False
 
-    def __init__(self, backbone: str, image_size: int, share: str, pretrained: bool, with_levels: bool) -> None:
+    def __init__(self, backbone: str, image_size: int, share: str, weights: str, with_levels: bool) -> None:
         super().__init__()
         self.share, self.with_levels = share, with_levels
         self.shallow = nn.ModuleList(nn.Sequential(*conv(3, SHALLOW), *conv(SHALLOW, SHALLOW)) for _ in SHARES[share])
         self.missing = nn.Parameter(torch.zeros(VIEWS, SHALLOW, 1, 1))
         self.merge = nn.Sequential(*conv(VIEWS * SHALLOW, VIEWS * SHALLOW, kernel=1))
-        self.trunk = backbones.create(backbone, image_size, pretrained, channels=VIEWS * SHALLOW)
+        self.trunk = backbones.create(backbone, image_size, weights, channels=VIEWS * SHALLOW)
         self.channels, self.width = self.trunk.channels, sum(self.trunk.channels)
 
     def forward(self, pixels: Tensor, present: Tensor) -> Features:
@@ -91,11 +91,11 @@ class Channels9(nn.Module):
 
     finds_points = False
 
-    def __init__(self, backbone: str, image_size: int, share: str, pretrained: bool, with_levels: bool) -> None:
+    def __init__(self, backbone: str, image_size: int, share: str, weights: str, with_levels: bool) -> None:
         super().__init__()
         self.with_levels = with_levels
         self.missing = nn.Parameter(torch.zeros(VIEWS, 3, 1, 1))
-        self.trunk = backbones.create(backbone, image_size, pretrained, channels=VIEWS * 3)
+        self.trunk = backbones.create(backbone, image_size, weights, channels=VIEWS * 3)
         self.channels, self.width = self.trunk.channels, sum(self.trunk.channels)
 
     def forward(self, pixels: Tensor, present: Tensor) -> Features:

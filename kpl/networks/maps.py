@@ -45,5 +45,6 @@ class LinearLift(nn.Module):
         with torch.autocast(points.device.type, enabled=False):
             points = points.detach().float().flatten(1)  # (B, 636)
             all_lifts = torch.einsum("bp,srp->bsr", points, self.weight) + self.bias
-        lifted = all_lifts[torch.arange(len(points), device=points.device), subset] * present.any(dim=1, keepdim=True)
+        own = all_lifts[torch.arange(points.shape[0], device=points.device), subset]
+        lifted = own * present.any(dim=1, keepdim=True)
         return lifted.clamp(-LARGEST_LIFT, LARGEST_LIFT).unflatten(1, (COUNT, 3))

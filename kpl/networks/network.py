@@ -72,7 +72,7 @@ def create(
 ) -> FaceNetwork:
     """The untrained network of a run's parameters; shapes, if not given, come with the weights that are loaded into it.
     Raises BadInput for what the backbone cannot do."""
-    fused = FUSIONS[fusion](backbone, image_size, share, pretrained=False, with_levels=head in ATTENDING)
+    fused = FUSIONS[fusion](backbone, image_size, share, "none", with_levels=head in ATTENDING)
     return FaceNetwork(fused, HEADS[head](fused.width, fused.channels, dropout), shape_mean, shape_scale, view_dropout)
 
 

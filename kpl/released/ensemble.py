@@ -48,7 +48,7 @@ class Ensemble(nn.Module):
                 places.append(spatial_softmax(plain.maps))
         present = views_present(views[0])
         mean = torch.stack(members).mean(dim=0)
-        points2d = torch.stack(places).mean(dim=0) if places else mean.new_full((len(mean), 3, COUNT, 2), torch.nan)
+        points2d = torch.stack(places).mean(dim=0) if places else mean.new_full((mean.shape[0], 3, COUNT, 2), torch.nan)
         points2d = torch.where(present[:, :, None, None], points2d, torch.nan)
         return self.correction(mean, present), self._spread(torch.stack(members), own), points2d
 

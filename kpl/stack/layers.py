@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from sklearn.decomposition import PCA
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import GroupKFold
@@ -28,7 +29,6 @@ SecondLayer = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int], np
 
 ALPHAS = np.logspace(0, 5, 11)  # ridge penalties tried, for features in units of the truth's spread
 DIRECTIONS = 300  # principal components that ridge sees: its penalty silences the rest
-OVERSAMPLED, ITERATIONS = 20, 5  # in the search for principal components
 KERNEL_GAMMA, KERNEL_PENALTY = 0.3, 0.05  # gamma in units of the faces' mean squared distance from their mean
 BLENDED = ("ridge", "lightgbm", "kernel")  # whose mean is one more layer, "blend"
 
@@ -87,25 +87,11 @@ def _said(points: np.ndarray, weights: np.ndarray, center: np.ndarray, unit: np.
 
 
 def whole_face(seen: Said, new: Said, components: int) -> tuple[np.ndarray, np.ndarray]:
-    """The leading principal components of all that all networks say of all landmarks: (N, C) and (M, C).
-
-    By randomised subspace iteration (Halko, Martinsson, Tropp 2011), network by network: neither all features of 73
-    networks (N x 23,532) nor their covariance is ever in memory. Exact where C is not far below N.
-    """
-    centers = seen.blocks.mean(axis=1, keepdims=True)
-
-    def projected(said: Said, axes: np.ndarray) -> np.ndarray:
-        return sum((block - center) @ axis for block, center, axis in zip(said.blocks, centers, axes))
-
-    size = min(components + OVERSAMPLED, len(seen.average))
-    axes = np.random.default_rng(0).normal(size=(*centers.shape[::2], size)).astype(np.float32)  # (K + 1, 318, size)
-    for _ in range(ITERATIONS):
-        basis = np.linalg.qr(projected(seen, axes))[0]
-        axes = np.stack([(block - center).T @ basis for block, center in zip(seen.blocks, centers)])
-    values, turn = np.linalg.eigh(np.tensordot(axes, axes, axes=([0, 1], [0, 1])))  # ascending
-    scale = np.where(values > 1e-6 * values[-1], 1 / np.sqrt(np.maximum(values, 1e-30)), 0)
-    turn = (turn * scale)[:, ::-1][:, :components]
-    return projected(seen, axes) @ turn, projected(new, axes) @ turn
+    """The leading principal components of all that all networks say of all landmarks: (N, C) and (M, C). The search for
+    them is randomised (Halko, Martinsson, Tropp 2011) where there are many features: their covariance is never made."""
+    features, new_features = (np.concatenate(said.blocks, axis=1) for said in (seen, new))
+    pca = PCA(min(components, *features.shape), random_state=0).fit(features)
+    return pca.transform(features), pca.transform(new_features)
 
 
 @on_weighted_mean

@@ -83,10 +83,8 @@ def gather(runs: Path, faces: FaceStore, networks: str = "") -> tuple[OofStore, 
     labelled, unlabelled = table[faces.has_truth], table[~faces.has_truth]
     subjects = labelled["subject"].to_numpy(dtype=str)
     if len(set(subjects)) < FEWEST:
-        raise BadInput(
-            f"{faces.folder} holds {len(set(subjects))} subjects with truth, and second layers need {FEWEST}: gather the "
-            "runs on the faces they were trained on, or add captures."
-        )
+        few = f"{faces.folder} holds {len(set(subjects))} subjects with truth, and second layers need {FEWEST}"
+        raise BadInput(f"{few}: gather the runs on the faces they were trained on, or add captures.")
     fold_file = runs / "folds.csv"
     labelled = labelled.assign(fold=fold_table.of_subjects(fold_file, fold_table.read(fold_file), subjects))
     folds, here = np.unique(labelled["fold"]), provenance.of(faces, fold_file)
@@ -132,7 +130,7 @@ def _trained(runs: Path, folds: np.ndarray, wanted: list[str]) -> tuple[list[Pat
 def _recipe(folder: Path, folds: np.ndarray, here: dict[str, Any]) -> str:
     """The recipe that a network's folds were trained on. Raises BadInput if they differ in that or in anything else."""
     configs = [read_json(folder / f"fold{fold}" / "config.json") for fold in folds]
-    configs = [config | config["became"] for config in configs]  # what "auto" came to
+    configs = [config | config.get("became", {}) for config in configs]  # what "auto" came to
     shared = {part: here[part] for part in ("truth", "split")}  # by all networks
     for fold, config in zip(folds, configs):
         where = f"run {folder.name}, fold {fold} was trained"

@@ -41,10 +41,8 @@ def load_or_make(file: Path, subjects: np.ndarray, folds: int, seed: int) -> np.
 def _made(subjects: np.ndarray, folds: int, seed: int) -> pd.DataFrame:
     count = len(set(subjects))
     if count < folds or folds < 2:
-        raise BadInput(
-            f"{count} subjects with truth cannot make {folds} folds: take from 2 folds to as many as there are "
-            "subjects, or add captures."
-        )
+        remedy = "take from 2 folds to as many as there are subjects, or add captures."
+        raise BadInput(f"{count} subjects with truth cannot make {folds} folds: {remedy}")
     fold = np.empty(len(subjects), dtype=int)
     splits = GroupKFold(folds, shuffle=True, random_state=seed).split(subjects, groups=subjects)
     for number, (_, held_out) in enumerate(splits):

@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -25,8 +26,8 @@ from kpl import score
 from kpl.config import TrainFold
 from kpl.errors import BadInput
 from kpl.faces import FaceStore
-from kpl.files import atomic, checksum, no_room, read_json, read_npz, write_json, write_npz
-from kpl.networks import FaceNetwork, load_weights
+from kpl.files import atomic, no_room, read_json, read_npz, write_json, write_npz
+from kpl.networks import FaceNetwork, Start, load_weights
 from kpl.train import checkpoints, device, provenance
 from kpl.train.inference import predict_rows
 from kpl.train.views import Batch, Views, ahead, epoch_batches
@@ -52,14 +53,14 @@ def rate(step: int, total: int, warmup: int, cycles: int) -> float:
 class Run:
     """A network in training, where a killed run left it; a finished one only shows what it found.
 
-    network: fresh, on any device; it is the one that learns. train_rows: (T,) of the store. weights: what the parameter
-    `weights` came to. Raises BadInput for a precision or tracker that is not to be had. What a run has to remember
+    network: fresh, on any device; it is the one that learns. train_rows: (T,) of the store. start: what the
+    parameter `weights` came to. Raises BadInput for a precision or tracker that is not to be had. What a run has to remember
     beside its tensors is its `progress`, without a random state: what a step draws comes from (seed, step) alone, so
     that on a CPU a resumed run ends with the very bits of one that nobody stopped.
     """
 
     def __init__(
-        self, p: TrainFold, store: FaceStore, network: FaceNetwork, train_rows: np.ndarray, weights: str
+        self, p: TrainFold, store: FaceStore, network: FaceNetwork, train_rows: np.ndarray, start: Start
     ) -> None:
         self.p, self.store, self.train_rows = p, store, train_rows
         self.where = f"{p.run_name} fold {p.fold}"
@@ -74,7 +75,7 @@ class Run:
             load_weights(network, str(p.run_folder / "weights.safetensors"))
             self.learned = network
             return
-        self._write_config(weights, state)
+        self._write_config(start, state)
         if "resnest" not in p.backbone or not next(network.parameters()).is_cuda:  # three times slower there
             network.to(memory_format=torch.channels_last)
         groups = param_groups_weight_decay(network, p.weight_decay)  # none on norms and biases
@@ -89,11 +90,9 @@ class Run:
         # What is asked on held-out samples and kept in the end: the moving average if there is one.
         self.learned = self.accelerator.prepare_model(self.average.module, evaluation_mode=True) if p.ema else network
 
-    def _write_config(self, weights: str, state: dict[str, Any]) -> None:
+    def _write_config(self, start: Start, state: dict[str, Any]) -> None:
         file = self.p.run_folder / "config.json"
-        # Where the parameters start tells folds apart that began from other weights.
-        start = checksum(*(weight.detach().cpu().numpy().tobytes() for weight in self.network.parameters()))
-        became = read_json(file)["became"] if state else {"weights": weights, "start": start}
+        became = read_json(file)["became"] if state else start._replace(file=Path(start.file).name)._asdict()
         write_json(file, provenance.of_run(self.p, self.store) | {"became": became | {"precision": self.precision}})
 
     @property

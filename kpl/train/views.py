@@ -1,10 +1,7 @@
-"""Samples as the network sees them, in batches that are made ahead of the step, by a thread or by torch's loader
-processes. Every draw comes from the seed of (run, epoch, sample), so a batch does not depend on who loads it, on what
+"""Samples as the network sees them, in batches that torch's loader processes make ahead of the step. Every draw comes from the seed of (run, epoch, sample), so a batch does not depend on who loads it, on what
 was loaded before, or on where a killed run went on."""
 
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +14,6 @@ from kpl.faces import FaceStore
 from kpl.train import augment
 
 Key = tuple[int, int]  # epoch, row
-AHEAD = 4  # batches that wait for the step
 
 
 class Views(Dataset):
@@ -66,37 +62,19 @@ def epoch_batches(rows: np.ndarray, epoch: int, seed: int, batch_size: int) -> l
 
 
 def ahead(views: Views, batches: Iterable[list[Key]], workers: int = 0) -> Iterator[Batch]:
-    """Batches of the given keys, in order, made by `workers` processes, or by a thread (0). Raises BadInput if a process
+    """Batches of the given keys, in order, made ahead by `workers` processes, or when asked (0). Raises BadInput if a process
     is lost, by the system's hand for want of memory usually."""
-    if not workers:
-        yield from _by_a_thread(views, batches)
-        return
     options = {"num_workers": workers, "pin_memory": torch.cuda.is_available(), "collate_fn": _collated}
     try:
         yield from DataLoader(views, batch_sampler=batches, **options)
     except (RuntimeError, EOFError, ConnectionError) as error:
-        if str(error).startswith("Caught "):  # a sample's own error, with its trace
+        if not workers or str(error).startswith("Caught "):  # a sample's own error, with its trace
             raise
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise BadInput(
             f"a loader process was lost ({reason}): start again, with fewer workers or more memory; "
             "the run goes on from its last checkpoint."
         ) from error
-
-
-def _by_a_thread(views: Views, batches: Iterable[list[Key]]) -> Iterator[Batch]:
-    waiting: deque = deque()
-    with ThreadPoolExecutor(1) as thread:
-        try:
-            for keys in batches:
-                waiting.append(thread.submit(lambda keys: _collated([views[key] for key in keys]), keys))
-                if len(waiting) > AHEAD:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for left in waiting:
-                left.cancel()
 
 
 def _collated(samples: list[tuple[np.ndarray, ...]]) -> Batch:

@@ -15,7 +15,6 @@ SHAPES = shapes_of(["a", "b"], 3)
 CROPS = np.random.default_rng(0).integers(0, 255, (2, 3, 24, 24, 3), np.uint8)
 NME = np.random.default_rng(0).gamma(4, 0.01, 50)
 TABLE = pd.DataFrame({"group": [ODD, "b"], "error": [0.5, 0.4], "low": [0.4, 0.3], "high": [0.6, 0.5]})
-HISTORY = pd.DataFrame({"epoch": [1, 2], "loss": [2.0, 1.0], "nme": [0.08, 0.07], "wait": [0.1, 0.0]})
 MAPS = np.random.default_rng(0).random((3, COUNT, 6, 6))
 
 FIGURES = {
@@ -25,7 +24,6 @@ FIGURES = {
     "faces_in_3d": lambda d: d.faces_in_3d(SHAPES, [ODD, "b"], SHAPES[::-1], CROPS),
     "group_bars": lambda d: d.group_bars(TABLE, ODD),
     "intervals": lambda d: d.intervals([ODD, "b"], [0.2, 0.1], [0.1, 0.0], [0.3, 0.2], ODD, line=0.1),
-    "region_bars": lambda d: d.region_bars({ODD: np.ones((4, COUNT)), "b": np.ones((4, COUNT))}),
     "reliability": lambda d: d.reliability({ODD: (NME, NME)}),
 }
 
@@ -83,13 +81,6 @@ def test_every_landmark_has_its_region_and_some_their_names():
         assert sum(map(len, dots.values())) == COUNT
         np.testing.assert_allclose(dots["lips, 20"], MEAN_SHAPE[GROUPS["lips"]][:, [across, 1]])
     assert "46 nose_tip" in {text.get_text() for text in figure.axes[0].texts}
-
-
-def test_learning_curves_tell_the_mean_shape():
-    figure = kpl.draw.learning_curves(HISTORY, 0.09)
-    loss, nme, wait = figure.axes
-    assert [axis.lines[0].get_ydata().tolist() for axis in (loss, nme, wait)] == [[2, 1], [0.08, 0.07], [0.1, 0]]
-    assert set(nme.lines[1].get_ydata()) == {0.09}
 
 
 def test_a_shape_with_its_spread_is_drawn_beside_the_crops():

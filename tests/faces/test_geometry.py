@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from kpl.errors import BadInput
 from kpl.faces import geometry
 from kpl.faces.geometry import Square, Turn
 
@@ -126,32 +125,3 @@ def test_the_square_around_a_box_follows_it():
     # The side views mirror each other.
     assert left.x < right.x
     assert left.x + right.x + left.side == pytest.approx(box[0] + box[2], abs=2)
-
-
-def test_likely_squares_are_the_medians_moved_as_the_other_views_are():
-    square = np.tile(np.array([[10, 40, 20], [20, 30, 20], [30, 40, 20]]), (5, 1, 1))
-    frame = np.full((5, 3, 2), 100)
-    found = np.ones((5, 3), bool)
-    found[3, 1] = found[4, 1] = found[4, 2] = False
-    square[4, 0] = [10 - 5, 40 + 5, 30]  # centre 10 lower, half as large again
-    likely = geometry.likely_squares(found, square, frame)
-    assert likely[3, 1].tolist() == [20, 30, 20]
-    assert likely[4, 1].tolist() == [15, 35, 30]
-    assert likely[4, 2].tolist() == [25, 45, 30]
-
-
-def test_likely_squares_scale_with_the_picture():
-    square = np.array([[[10, 40, 20]] * 3, [[0, 0, 0], [20, 80, 40], [20, 80, 40]]])
-    frame = np.array([[[100, 200]] * 3, [[200, 400]] * 3])
-    found = square[..., 2] > 0
-    assert geometry.likely_squares(found, square, frame)[1, 0].tolist() == [20, 80, 40]
-
-
-def test_a_view_without_any_face_takes_what_the_others_have():
-    square = np.array([[[10, 40, 20], [10, 40, 20], [0, 0, 0]]])
-    assert geometry.likely_squares(square[..., 2] > 0, square, np.full((1, 3, 2), 100))[0, 2].tolist() == [10, 40, 20]
-
-
-def test_no_face_at_all_is_bad_input():
-    with pytest.raises(BadInput, match="no face was found in any picture"):
-        geometry.likely_squares(np.zeros((2, 3), bool), np.zeros((2, 3, 3)), np.ones((2, 3, 2)))

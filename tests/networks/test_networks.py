@@ -50,7 +50,7 @@ def test_every_fusion_and_head_learns_in_all_of_its_parts_and_is_the_same_after_
     assert not [name for name, parameter in net.named_parameters() if parameter.grad is None]
     save_file(net.state_dict(), tmp_path / "weights.safetensors")
     again = network(fusion=fusion, share="mirrored", head=head)
-    backbones.load_weights(again, str(tmp_path / "weights.safetensors"))
+    networks.load_weights(again, str(tmp_path / "weights.safetensors"))
     with torch.inference_mode():
         ours, theirs = net.eval()(pictures()), again.eval()(pictures())
     assert torch.equal(ours.points3d, theirs.points3d) and torch.equal(ours.log_spread, theirs.log_spread)
@@ -239,13 +239,13 @@ def test_what_is_not_known_is_refused_and_the_known_named(wrong, words):
 def test_weights_of_another_structure_are_refused_and_name_the_layers(tmp_path, other, layer):
     save_file(network(**other).state_dict(), tmp_path / "weights.safetensors")
     with pytest.raises(BadInput, match=f"{layer}.*same backbone, fusion and head"):
-        backbones.load_weights(network(), str(tmp_path / "weights.safetensors"))
+        networks.load_weights(network(), str(tmp_path / "weights.safetensors"))
 
 
 def test_a_file_that_is_no_weights_file_is_refused(tmp_path):
     (tmp_path / "weights.safetensors").write_bytes(b"PK not weights")
     with pytest.raises(BadInput, match="weights.safetensors"):
-        backbones.load_weights(network(), str(tmp_path / "weights.safetensors"))
+        networks.load_weights(network(), str(tmp_path / "weights.safetensors"))
 
 
 def test_the_parameters_know_the_names_that_networks_know():

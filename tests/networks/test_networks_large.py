@@ -51,6 +51,6 @@ def test_it_builds_learns_and_is_the_same_after_saving(backbone, fusion, tmp_pat
         for tensor in network.state_dict().values():
             tensor.zero_()
         assert not torch.equal(network(views).points3d, before)
-        backbones.load_weights(network, str(file))
+        networks.load_weights(network, str(file))
         assert torch.equal(network(views).points3d, before)
     file.unlink()  # hundreds of megabytes

@@ -79,7 +79,7 @@ def write_runs(runs: Path, faces: FaceStore, networks: dict[str, float], folds: 
                 points=points[rows].astype(np.float32),
             )
             settings = {"fold": fold, "seed": seed, "lr": 0.1, "view_dropout": 0.0, "precision": "auto", "code": "c0de"}
-            became = {"became": {"precision": "fp32", "weights": "none", "start": "5eed"}}
+            became = {"became": {"precision": "fp32", "weights": "none", "file": "", "sha256": ""}}
             write_json(folder / "config.json", settings | provenance.of(faces, runs / "folds.csv") | became)
             (folder / "weights.safetensors").write_bytes(f"{name} {fold}".encode())
             write_json(folder / "done.json", {})

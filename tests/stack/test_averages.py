@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from kpl.landmarks import GROUPS, MEAN_SHAPE
+from kpl.landmarks import MEAN_SHAPE
 from kpl.stack import averages, equal_weights, fit_weights, weighted_average
 
 

@@ -118,7 +118,7 @@ def break_number(arrays):
         (double, r"run small, fold 1: sample 0000[14]/0[12] is predicted twice"),
         (drop("oof"), r"run small, fold 1: 1 samples are not predicted, the first is 0000[14]/0[12]"),
         (drop("test"), r"run small, fold 1: 1 samples are not predicted, the first is 0000[67]/0[12]"),
-        (rename("00002/01"), "run small, fold 1: sample 00002/01 belongs to fold 2"),
+        (rename("00002/01"), "run small, fold 1: 1 samples are not predicted"),
         (rename("00009/01"), "run small, fold 1: 1 samples are not predicted"),
         (break_number, "run small, fold 1: the prediction of sample 00001/01 is not finite"),
         (lambda arrays: arrays.update(points=arrays["points"][:, :5]), "run small, fold 1: .* shape"),
@@ -143,13 +143,13 @@ def test_disagreement_is_refused_with_run_fold_and_sample(runs, faces, edit, mes
         ("lr", 0.2, "with lr=0.2, not 0.1, unlike fold 0"),
         (
             "became",
-            {"precision": "bf16", "weights": "none", "start": "5eed"},
+            {"precision": "bf16", "weights": "none", "file": "", "sha256": ""},
             "with precision='bf16', not 'fp32', unlike",
         ),
         (
             "became",
-            {"precision": "fp32", "weights": "a.pt", "start": "5eed"},
-            "with weights='a.pt', not 'none', unlike",
+            {"precision": "fp32", "weights": "packaged", "file": "a.pth", "sha256": "5eed"},
+            "with weights='packaged', not 'none', unlike",
         ),
     ],
 )

@@ -60,7 +60,16 @@ def test_another_error_is_not_taken_for_a_full_memory():
 
 def test_a_scheduler_s_group_is_not_waited_for(tmp_path, monkeypatch):
     """A kernel that believed what SLURM's, MPI's or torch's launchers tell would wait for the others for ever."""
-    told = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "PMI_SIZE")
+    told = (
+        "RANK",
+        "LOCAL_RANK",
+        "WORLD_SIZE",
+        "LOCAL_WORLD_SIZE",
+        "MASTER_ADDR",
+        "MASTER_PORT",
+        "NODE_RANK",
+        "PMI_SIZE",
+    )
     told += ("PMI_RANK", "OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "TORCHELASTIC_RUN_ID", "ACCELERATE_USE_CPU")
     for name in told:
         monkeypatch.setenv(name, "1")

@@ -1,8 +1,7 @@
-"""Batches made ahead, by a thread and by processes that die. Everything here is real, the processes too."""
+"""Batches made ahead, when asked and by processes that die. Everything here is real, the processes too."""
 
 import os
 import signal
-import threading
 
 import numpy as np
 import pandas as pd
@@ -69,17 +68,3 @@ def test_what_a_sample_raises_is_raised_where_the_batch_is_used(tmp_path, worker
     next(batches)
     with pytest.raises(IndexError):
         next(batches)
-
-
-def test_leaving_early_ends_the_thread(tmp_path):
-    before = threading.active_count()
-    batches = loader.ahead(Views(Store(tmp_path), 16), [[(0, 0)]] * 10_000)
-    next(batches)
-    batches.close()
-    assert threading.active_count() == before
-
-
-def test_a_batch_is_split_into_parts_of_nearly_equal_size(tmp_path):
-    (batch,) = loader.ahead(Views(Store(tmp_path), 16), [[(0, 0), (0, 1), (0, 2)]])
-    assert [len(part.views) for part in batch.split(2)] == [2, 1]
-    assert torch.equal(torch.cat([part.points3d for part in batch.split(2)]), batch.points3d)

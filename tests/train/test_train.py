@@ -1,5 +1,6 @@
 """Training on a real, small set of faces. Everything runs on the CPU."""
 
+import hashlib
 from dataclasses import replace
 
 import numpy as np
@@ -168,7 +169,7 @@ def test_norms_and_biases_do_not_decay(tmp_path, store):
     train.hold_out(made, store)
     parts = ("backbone", "image_size", "fusion", "share", "head", "dropout")
     network = networks.create(*(getattr(made, part) for part in parts))
-    groups = train.Run(made, store, network, np.flatnonzero(store.known), "none").optimizer.param_groups
+    groups = train.Run(made, store, network, np.flatnonzero(store.known), networks.Start("none")).optimizer.param_groups
     decay = {id(weight): group["weight_decay"] for group in groups for weight in group["params"]}
     for name, weight in network.named_parameters():
         assert decay[id(weight)] == (0.0 if weight.ndim <= 1 else 0.5), name
@@ -178,13 +179,12 @@ def test_what_auto_came_to_stands_in_the_config(tmp_path, store):
     made = parameters(tmp_path, store, **SMALL, epochs=1)
     found = read_json(trained(made).p.run_folder / "config.json")
     assert found["precision"] == "auto" and found["became"]["precision"] == "fp32"
-    assert found["became"]["weights"] == "none"
-    other = parameters(tmp_path, store, **SMALL, epochs=1, fold=1)
-    started = parameters(
-        tmp_path, store, **SMALL, epochs=1, name="other", weights=str(made.run_folder / "weights.safetensors")
-    )
-    same, another = (read_json(trained(p).p.run_folder / "config.json")["became"] for p in (other, started))
-    assert same["start"] == found["became"]["start"] != another["start"]
+    assert found["became"] == {"weights": "none", "file": "", "sha256": "", "precision": "fp32"}
+    file = made.run_folder / "weights.safetensors"
+    started = parameters(tmp_path, store, **SMALL, epochs=1, name="other", weights=str(file))
+    became = read_json(trained(started).p.run_folder / "config.json")["became"]
+    assert became["weights"] == "file" and became["file"] == file.name
+    assert became["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def test_samples_that_are_excluded_are_predicted_but_not_learned_from(tmp_path, store, tiny_faces):

@@ -1,7 +1,4 @@
-"""The five notebooks in order, each network and fold as a run of 02_train_fold; called by run_all.sh.
-
-What is trained: profiles.toml. How notebooks are run: conductor.py. --help needs the standard library alone.
-"""
+"""Three-view face captures in, a scored submission out. Running again goes on where it stopped."""
 
 import argparse
 import os
@@ -24,17 +21,12 @@ from kpl.errors import BadInput
 ROOT = NOTEBOOKS.parent
 PROFILES = tomllib.loads((NOTEBOOKS / "profiles.toml").read_text(encoding="utf-8"))
 BASELINE = {"name": "baseline", "fusion": "average", "head": "linear", "share": "all", "points2d": 0.0}
-# Operations a second in training: a core's were measured (small networks, one thread: 24e9 to 28e9), a GPU's are
-# assumed, about a tenth of what the data sheet of an A100 promises.
-SPEED = {"core": 25e9, "GPU": 30e12}
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     """The options, with the profile's where none is given."""
-    what = "Three-view face captures in, a scored submission out. Running again goes on where it stopped."
     others = "Also: ./run_all.sh test [pytest options], bench [name ...], lab: the tests, benchmarks, JupyterLab."
-    parser = argparse.ArgumentParser(prog="./run_all.sh", description=what, epilog=others)
-    add = parser.add_argument
+    add = (parser := argparse.ArgumentParser(prog="./run_all.sh", description=__doc__, epilog=others)).add_argument
     add("--profile", choices=PROFILES, default="demo", help="of notebooks/profiles.toml; default: demo, for two cores")
     add("--backbones", nargs="+", metavar="NAME", help="short names or timm names; default by profile")
     add("--sizes", nargs="+", type=int, metavar="PX", help="image sizes, from 32; default by profile")
@@ -58,10 +50,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         parser.error(f"{options.data} is not a folder: give the folder of the captures to --data")
     if min(options.sizes) < 32 or options.folds < 2 or options.timeout <= 0 or (options.jobs or 1) < 1:
         parser.error("--sizes starts at 32, --folds at 2 and --jobs at 1, and --timeout must be greater than 0")
-    if options.engine == "local" and (options.address, options.gpus_per_fold, options.cpus_per_fold) != (None,) * 3:
-        parser.error("--address, --gpus-per-fold and --cpus-per-fold belong to --engine ray")
-    if options.engine == "ray" and options.jobs:
-        parser.error("--jobs belongs to --engine local: Ray fills the nodes by --cpus-per-fold and --gpus-per-fold")
+    rays = options.address or options.gpus_per_fold is not None or options.cpus_per_fold is not None
+    if options.jobs if options.engine == "ray" else rays:
+        parser.error("--address, --*-per-fold belong to --engine ray, and --jobs belongs to --engine local")
     return options
 
 
@@ -77,32 +68,28 @@ def networks(options: argparse.Namespace) -> list[tuple[str, dict[str, Any]]]:
 def look(data: Path) -> tuple[str, int]:
     """A checksum of the names, sizes and times of a folder's files, and how many samples there are by the pictures."""
     files = sorted(os.path.join(folder, name) for folder, _, names in os.walk(data) for name in names)
-    pictures = [file for file in files if file.lower().endswith((".jpg", ".jpeg", ".png", ".bmp"))]
     seen = [(file, os.stat(file).st_size, os.stat(file).st_mtime_ns) for file in files]
+    pictures = [file for file in files if file.lower().endswith((".jpg", ".jpeg", ".png", ".bmp"))]
     return kpl.files.checksum(seen), len(pictures) // 3
 
 
 def cost(options: argparse.Namespace, samples: int, gpus: int, cores: int) -> str:
     """What training will take, counted on models without memory: three views, and the way back costs twice the way there."""
-    planned, epochs = [network for _, network in networks(options)], options.shared["epochs"]
+    planned, epochs = [one for _, one in networks(options)], options.shared["epochs"]
     forward = sum(kpl.networks.backbones.operations(one["backbone"], one["image_size"]) for one in planned)
     total = 3 * 3 * forward * epochs * samples * (options.folds - 1)  # each fold learns from the others
-    device, count = ("GPU", gpus) if gpus else ("core", cores)
-    hours = total / (count * SPEED[device]) / 3600
-    long = [f"{60 * hours:.0f} minutes", f"{hours:.0f} hours", f"{hours / 24:,.0f} days"][(hours >= 1) + (hours >= 72)]
+    speed, lent = (30e12 * gpus, f"{gpus} GPUs") if gpus else (25e9 * cores, f"{cores} cores")  # GPUs' is assumed
     what = f"{len(planned)} networks x {options.folds} folds x {epochs} epochs on up to {samples} samples"
-    speed = f"{count} {device}{'s' * (count > 1)} at {SPEED[device] / 1e9:,.0f} GFLOP/s each"
-    return f"{what}: {total:.1e} floating-point operations, {long} on {speed}, give or take a factor of three."
+    return f"{what}: {total:.1e} operations, {total / speed / 3600:,.1f} hours on {lent}, within a factor of three."
 
 
 def refuse(folds: list[tuple[Any, Any]]) -> None:
     """Raise BadInput for what would end a training or a stage after it; folds: (parameters, store) of each."""
-    subjects = folds[-1][1].table["subject"][folds[-1][1].has_truth].nunique()
-    if subjects < kpl.stack.FEWEST:
-        needed = f"second layers need {kpl.stack.FEWEST}"
-        raise BadInput(f"the captures have {subjects} subjects whose truth is known, and {needed}: add captures.")
     try:
         for p, store in folds:
+            subjects, need = store.table["subject"][store.has_truth].nunique(), kpl.stack.FEWEST
+            if subjects < need:
+                raise BadInput(f"{subjects} subjects' truth is known, and second layers need {need}: add captures.")
             kpl.train.hold_out(p, store)
             kpl.train.refuse_another(p, store)
     except BadInput as error:
@@ -113,14 +100,11 @@ def train(options: argparse.Namespace, stage: Callable[..., Stage], gpus: int, c
     """02_train_fold for each network and fold: a checksum that stands for all of them, and the networks' names."""
     defaults, folds, planned = kpl.config.defaults("02_train_fold"), [], []
     for (recipe, network), fold in product(networks(options), range(options.folds)):
-        faces, own = (
-            options.output / "faces" / recipe,
-            options.shared | network | {"fold": fold, "folds": options.folds},
-        )
-        own |= {"faces": str(faces), "runs": str(options.output / "runs")}
-        p, store = kpl.config.checked(kpl.config.TrainFold, defaults | own), kpl.faces.load(faces)
-        label = f"02_{network.get('name') or f'{p.backbone}_{p.image_size}'}_fold{fold}".replace("/", "-")
-        folds.append(stage(label, p.run_folder / "done.json", store.fingerprint, **own))
+        own = options.shared | network | {"fold": fold, "folds": options.folds}
+        own |= {"faces": f"{options.output}/faces/{recipe}", "runs": f"{options.output}/runs"}
+        p, store = kpl.config.checked(kpl.config.TrainFold, defaults | own), kpl.faces.load(own["faces"])
+        name = network.get("name", f"{p.backbone}_{p.image_size}").replace("/", "-")
+        folds.append(stage(f"02_{name}_fold{fold}", p.run_folder / "done.json", store.fingerprint, **own))
         planned.append((p, store))
     refuse(planned)
     jobs, timeout = min(options.jobs or gpus or cores, len(folds)), 60 * options.timeout
@@ -138,32 +122,30 @@ def run_all(options: argparse.Namespace) -> None:
 
     output, data = options.output, options.data or ROOT / "input" / "studio"
     if not options.data:
-        print("== studio: captures in input/studio", flush=True)
-        if subprocess.call([sys.executable, "-m", "kpl.studio", "--out", str(data)], cwd=ROOT):
+        if subprocess.call([sys.executable, "-m", "kpl.studio", "--out", data], cwd=ROOT):
             raise BadInput("the studio failed: its message is above; the same command goes on where it stopped.")
     (captures, samples), gpus, cores = look(data), torch.cuda.device_count(), kpl.files.cores()
     print("== " + cost(options, samples, gpus, cores), flush=True)
 
-    def stage(label: str, made: str | Path, inputs: str, **values: Any) -> Stage:
-        parameters = {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+    def stage(label: str, made: str | Path, inputs: str, **parameters: Any) -> Stage:
         return Stage(output / "notebooks" / f"{label}.ipynb", output / made, inputs, parameters)
 
     here, cut = partial(run, timeout=60 * options.timeout, threads=cores, bars=sys.stdout.isatty()), {}
     for recipe in options.recipes:
-        label, faces = f"01_preprocess_{recipe}" if cut else "01_preprocess", output / "faces" / recipe
-        cut[recipe] = stage(label, faces / "done.json", captures, captures=data, recipe=recipe, faces=faces)
+        label, own = f"01_preprocess_{recipe}" if cut else "01_preprocess", {"faces": f"{output}/faces/{recipe}"}
+        cut[recipe] = stage(label, f"faces/{recipe}/done.json", captures, captures=f"{data}", recipe=recipe, **own)
     run_stages([*cut.values()], here)
     key, names = train(options, stage, gpus, cores)
-    store, runs = {"oof": output / "oof"}, {"faces": output / "faces" / options.recipes[0], "runs": output / "runs"}
+    store, runs = {"oof": f"{output}/oof"}, {"faces": f"{output}/faces/{options.recipes[0]}", "runs": f"{output}/runs"}
     key = run_stages([stage("03_oof", "oof/oof.npz", key, **runs, **store, networks=names)], here)
-    store["stack"] = output / "stack"
+    store["stack"] = f"{output}/stack"
     key = run_stages([stage("04_stack", "stack/choice.json", key, **store)], here)
-    files = {"truth": data / "held_out", "submission": output / "submission.txt", "results": output / "results.csv"}
+    files = {"truth": f"{data}/held_out", "submission": f"{output}/submission.txt", "results": f"{output}/results.csv"}
     last = stage("05_submit", "results.csv", key, **runs, **store, **files)
     run_stages([last], here)
     if subprocess.call([sys.executable, "-m", "kpl.draw.report", last.executed, output / "report.html"], cwd=ROOT):
         raise BadInput("the report failed: its message is above; the results and the submission are there.")
-    print("\n" + pandas.read_csv(files["results"]).to_string(index=False, float_format="%.4f"), flush=True)
+    print("\n" + pandas.read_csv(last.product).to_string(index=False, float_format="%.4f"), flush=True)
     if look(data)[0] != captures:
         print(f"\nThe captures in {data} have changed while this ran: all of the above is of those it started with.")
 
@@ -176,12 +158,11 @@ def main() -> int:
         print(f"\nDone in {(time.time() - started) / 60:.1f} minutes: everything is in {options.output}", flush=True)
         return 0
     except (BadInput, OSError, KeyboardInterrupt) as error:
-        said = str(error) or "interrupted; the same command goes on from here."
-        if kpl.files.no_room(said):
-            said += f" {options.output} has {shutil.disk_usage(options.output).free / 1e6:,.0f} MB free: make room."
-        elif isinstance(error, OSError):
+        said, full = str(error) or "interrupted; the same command goes on from here.", kpl.files.no_room(error)
+        if isinstance(error, OSError) and not full:
             raise
-        print(f"\nrun_all: {said}", file=sys.stderr, flush=True)
+        room = f" {options.output} has {shutil.disk_usage(options.output).free / 1e6:,.0f} MB free: make room."
+        print(f"\nrun_all: {said}{room * full}", file=sys.stderr, flush=True)
         return 130 if isinstance(error, KeyboardInterrupt) else 1
 
 

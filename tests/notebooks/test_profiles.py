@@ -30,14 +30,15 @@ def test_the_longest_trainings_stand_first():
     assert costs[0] == max(costs) and costs == sorted(costs, reverse=True)
 
 
-def test_the_default_is_what_it_always_was():
+def test_the_default_starts_from_packaged_weights():
     options = run_all.parse([])
-    assert options.folds == 3 and options.shared == {"epochs": 5, "batch_size": 8, "lr": 3e-3}
+    shared = {"epochs": 5, "batch_size": 4, "lr": 3e-3, "points2d": 1.0, "weights": "packaged", "frozen": True}
+    assert options.folds == 3 and options.shared == shared
     baseline = {"name": "baseline", "fusion": "average", "head": "linear", "share": "all", "points2d": 0.0}
     assert run_all.networks(options) == [
-        ("centerface256", {"backbone": "resnet10t", "image_size": 64}),
-        ("centerface256", {"backbone": "mobilenetv4_conv_small", "image_size": 64}),
-        ("centerface256", baseline | {"backbone": "resnet10t", "image_size": 64}),
+        ("centerface256", {"backbone": "mobilenetv2", "image_size": 80}),
+        ("centerface256", {"backbone": "mobilenetv2", "image_size": 64}),
+        ("centerface256", baseline | options.baseline),
     ]
 
 
@@ -65,7 +66,7 @@ def test_the_cost_grows_with_what_is_asked_for():
     assert operations(2, 10, 300) == pytest.approx(30 * operations(2, 1, 100), rel=0.1)
     text = said(2, 1, 100, gpus=8)
     assert text.startswith("2 networks x 2 folds x 1 epochs on up to 100 samples") and "8 GPUs" in text
-    assert re.search("on 2 cores at 25 GFLOP/s", said(2, 1, 100))
+    assert re.search("on 2 cores", said(2, 1, 100))
 
 
 def test_operations_are_counted_on_the_network_itself():

@@ -38,7 +38,8 @@ def command(data: Path, output: Path, *arguments: str, jobs: bool = True) -> lis
 
 
 def run_all(data: Path, output: Path, *arguments: str, jobs: bool = True) -> subprocess.CompletedProcess:
-    return subprocess.run(command(data, output, *arguments, jobs=jobs), capture_output=True, text=True, cwd=ROOT)
+    line = command(data, output, *arguments, jobs=jobs)
+    return subprocess.run(line, capture_output=True, text=True, cwd=ROOT, check=False)
 
 
 def papermill(notebook: str, executed: Path, cwd: Path, **parameters) -> subprocess.CompletedProcess:
@@ -52,7 +53,22 @@ def papermill(notebook: str, executed: Path, cwd: Path, **parameters) -> subproc
     ]
     for name, value in parameters.items():
         command += ["-p", name, str(value)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd)
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
+
+
+@pytest.fixture
+def run_here(monkeypatch, capfd):
+    """As `run_all`, but in this process, which has torch already: for runs that end soon."""
+
+    def run(data: Path, output: Path, *arguments: str, jobs: bool = True) -> subprocess.CompletedProcess:
+        monkeypatch.setattr(sys, "argv", command(data, output, *arguments, jobs=jobs)[1:])
+        try:
+            code = run_all_module.main()
+        except SystemExit as refused:
+            code = refused.code
+        return subprocess.CompletedProcess(sys.argv, code, *capfd.readouterr())
+
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -110,10 +126,10 @@ def test_the_results_table_says_what_was_submitted(finished, tiny_captures):
     assert "mean_shape" in printed and "final" in printed
 
 
-def test_running_again_repeats_nothing(finished, tiny_captures):
+def test_running_again_repeats_nothing(run_here, finished, tiny_captures):
     output, _ = finished
     before = {path: path.stat().st_mtime_ns for path in output.rglob("*.done")}
-    again = run_all(tiny_captures, output)
+    again = run_here(tiny_captures, output)
     assert again.returncode == 0 and again.stdout.count("finished before") == len(before) == 8
     assert {path: path.stat().st_mtime_ns for path in output.rglob("*.done")} == before
 
@@ -150,17 +166,17 @@ def test_captures_without_test_samples_go_through_to_the_report(tmp_path):
     ],
 )
 def test_what_does_not_fit_the_runs_that_are_there_is_said_before_any_training(
-    finished, tiny_captures, arguments, words
+    run_here, finished, tiny_captures, arguments, words
 ):
-    refused = run_all(tiny_captures, finished[0], *arguments)
+    refused = run_here(tiny_captures, finished[0], *arguments)
     assert refused.returncode == 1 and re.search(words, refused.stderr) and "== 02_" not in refused.stdout
 
 
 @pytest.mark.parametrize(
     "subjects, folds, words",
     [
-        (0, 2, "captures have 0 subjects whose truth is known, and second layers need 3: add captures"),
-        (2, 2, "captures have 2 subjects whose truth is known"),
+        (0, 2, "0 subjects' truth is known, and second layers need 3: add captures"),
+        (2, 2, "2 subjects' truth is known"),
         (4, 5, "4 subjects with truth cannot make 5 folds: .*or add captures .*--output"),
     ],
 )
@@ -174,16 +190,16 @@ def test_too_few_subjects_are_said_before_any_training(tiny_faces, tmp_path, sub
         run_all_module.refuse([(p, replace(store, points3d=points3d))])
 
 
-def test_the_same_command_twice_at_once_is_refused_in_one_sentence(tiny_captures, tmp_path):
+def test_the_same_command_twice_at_once_is_refused_in_one_sentence(run_here, tiny_captures, tmp_path):
     with conductor.locked(tmp_path / "output"):
-        refused = run_all(tiny_captures, tmp_path / "output")
+        refused = run_here(tiny_captures, tmp_path / "output")
     last = refused.stderr.strip().splitlines()[-1]
     assert refused.returncode == 1 and "another run works in" in last and "Traceback" not in refused.stderr
     assert not (tmp_path / "output" / "faces").exists()
 
 
-def test_an_unknown_backbone_is_said_before_anything_is_done(tiny_captures, tmp_path):
-    failed = run_all(tiny_captures, tmp_path / "output", "--backbones", "effb99")
+def test_an_unknown_backbone_is_said_before_anything_is_done(run_here, tiny_captures, tmp_path):
+    failed = run_here(tiny_captures, tmp_path / "output", "--backbones", "effb99")
     assert failed.returncode == 1 and "unknown backbone 'effb99'" in failed.stderr and "Traceback" not in failed.stderr
 
 
@@ -216,24 +232,24 @@ def test_a_user_s_own_photographs_come_out_as_a_submission(finished, tiny_captur
     assert sum("image/png" in o.get("data", {}) for o in outputs) >= 2
 
 
-def test_a_failing_stage_names_itself_the_reason_and_its_notebook(tmp_path):
+def test_a_failing_stage_names_itself_the_reason_and_its_notebook(run_here, tmp_path):
     (tmp_path / "captures").mkdir()
-    failed = run_all(tmp_path / "captures", tmp_path / "output")
+    failed = run_here(tmp_path / "captures", tmp_path / "output")
     assert failed.returncode == 1
     last = failed.stderr.strip().splitlines()[-1]
     assert "01_preprocess failed" in last and str(tmp_path / "captures") in last and "01_preprocess.ipynb" in last
     assert "Traceback" not in failed.stderr
 
 
-def test_a_folder_that_is_not_there_is_said_at_once(tmp_path):
-    failed = run_all(tmp_path / "absent", tmp_path / "output")
+def test_a_folder_that_is_not_there_is_said_at_once(run_here, tmp_path):
+    failed = run_here(tmp_path / "absent", tmp_path / "output")
     assert failed.returncode == 2 and "absent is not a folder" in failed.stderr and not (tmp_path / "output").exists()
 
 
 def test_help_needs_no_environment():
     path = f"{Path(sys._base_executable).parent}:/usr/bin:/bin"  # a Python that has the standard library only
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"PATH": path}
-    bare = subprocess.run([ROOT / "run_all.sh", "--help"], capture_output=True, text=True, env=environ)
+    bare = subprocess.run([ROOT / "run_all.sh", "--help"], capture_output=True, text=True, env=environ, check=False)
     assert bare.returncode == 0, bare.stderr
     options = ("--profile", "--backbones", "--sizes", "--folds", "--data", "--jobs", "--engine", "--address")
     assert all(option in bare.stdout for option in options)
@@ -249,8 +265,8 @@ def test_help_needs_no_environment():
         (["--engine", "slurm"], "invalid choice"),
     ],
 )
-def test_options_that_do_not_fit_are_said_at_once(tiny_captures, tmp_path, arguments, words):
-    refused = run_all(tiny_captures, tmp_path / "output", *arguments, jobs=False)
+def test_options_that_do_not_fit_are_said_at_once(run_here, tiny_captures, tmp_path, arguments, words):
+    refused = run_here(tiny_captures, tmp_path / "output", *arguments, jobs=False)
     assert refused.returncode == 2 and words in refused.stderr and not (tmp_path / "output").exists()
 
 
@@ -281,13 +297,13 @@ def test_a_disk_that_fills_is_named_and_what_is_finished_is_kept(tiny_captures, 
     mount = tmp_path / "disk"
     mount.mkdir()
     inside = ["unshare", "--map-root-user", "--mount", "bash", "-c"]
-    if subprocess.run([*inside, f"mount -t tmpfs none {mount}"], capture_output=True).returncode:
+    if subprocess.run([*inside, f"mount -t tmpfs none {mount}"], capture_output=True, check=False).returncode:
         pytest.skip("this machine lets no one mount a small disk")
     line = shlex.join(command(tiny_captures, mount / "output"))
     script = (
         f"mount -t tmpfs -o size=70m none {mount} && {{ {line}; echo exit $?; ls {mount}/output/notebooks/*.done; }}"
     )
-    filled = subprocess.run([*inside, script], capture_output=True, text=True, cwd=ROOT)
+    filled = subprocess.run([*inside, script], capture_output=True, text=True, cwd=ROOT, check=False)
     last = filled.stderr.strip().splitlines()[-1]
     assert "exit 1" in filled.stdout and "01_preprocess.done" in filled.stdout
     assert f"{mount}/output has" in last and "MB free: make room" in last, filled.stderr
@@ -296,36 +312,40 @@ def test_a_disk_that_fills_is_named_and_what_is_finished_is_kept(tiny_captures, 
 
 @pytest.fixture
 def two_nodes():
-    """A Ray cluster of two nodes with one core each: its address, and the process group of the second node."""
-    folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")  # it holds sockets, whose paths may not be long
+    """A Ray cluster of two nodes with one core each: its address, and the mark of the second node's processes.
+
+    Ray gives a start 30 seconds, which a busy machine may exceed: then both nodes are started anew, on other ports and
+    in another folder, for a head that half started would answer the next one.
+    """
+    for _ in range(4):
+        folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")  # it holds sockets, whose paths may not be long
+        port, client = free_ports(2)
+        head = ["--head", "--port", port, "--ray-client-server-port", client, "--include-dashboard", "false"]
+        second = ["--address", f"127.0.0.1:{port}", "--include-log-monitor", "false"]
+        marks = [f"{folder} head", f"{folder} second"]
+        try:
+            if start_node(marks[0], *head, "--temp-dir", folder) and start_node(marks[1], *second):
+                yield f"127.0.0.1:{port}", marks[1]
+                return
+        finally:
+            for mark in marks:
+                kill_node(mark)
+            shutil.rmtree(folder, ignore_errors=True)
+    raise AssertionError("ray start failed four times: its messages are above")
+
+
+def start_node(mark: str, *arguments: str) -> bool:
+    """Whether a node is up. All its processes carry the mark in their environment."""
     environ = os.environ | {
+        "TEST_NODE": mark,
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_health_check_period_ms": "1000",  # a dead node is noticed within seconds
         "RAY_health_check_failure_threshold": "5",
     }
-    port, client = free_ports(2)
-    head = ["--head", "--port", port, "--ray-client-server-port", client, "--include-dashboard", "false"]
-    second = ["--address", f"127.0.0.1:{port}", "--include-log-monitor", "false"]
-    groups = []
-    try:
-        for arguments in ([*head, "--temp-dir", folder], second):
-            groups.append(start_node(arguments, environ))
-        yield f"127.0.0.1:{port}", groups[1]
-    finally:
-        for group in groups:
-            kill_node(group)
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def start_node(arguments: list[str], environ: dict) -> int:
-    """The process group of a node that is up. Ray gives a start 30 seconds, which a busy machine may exceed."""
     start = [Path(sys.executable).parent / "ray", "start", "--num-cpus", "1", "--object-store-memory", "80000000"]
-    for _ in range(4):
-        node = subprocess.Popen([*start, *arguments], env=environ, stdout=subprocess.DEVNULL, start_new_session=True)
-        if node.wait(timeout=180) == 0:
-            return node.pid
-        kill_node(node.pid)
-    raise AssertionError("ray start failed four times: its messages are above")
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        return subprocess.call([*start, *arguments], env=environ, stdout=subprocess.DEVNULL, timeout=180) == 0
+    return False
 
 
 def free_ports(count: int) -> list[str]:
@@ -336,21 +356,19 @@ def free_ports(count: int) -> list[str]:
         return [str(probe.getsockname()[1]) for probe in probes]
 
 
-def of_node(group: int) -> list[psutil.Process]:
-    """A node's processes: its process group, and all that they have started."""
-    found = {}
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
-            if os.getpgid(process.pid) == group:
-                found |= {member.pid: member for member in [process, *process.children(recursive=True)]}
-    return list(found.values())
+def of_node(mark: str) -> list[psutil.Process]:
+    """A node's processes: all that carry its mark."""
+    found = psutil.process_iter(["environ"])
+    return [one for one in found if (one.info["environ"] or {}).get("TEST_NODE") == mark]
 
 
-def kill_node(group: int) -> None:
-    """As when a machine loses its power."""
-    for process in of_node(group):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
+def kill_node(mark: str) -> None:
+    """As when a machine loses its power: until nothing of it is left, for what dies may just have started something."""
+    while left := of_node(mark):
+        for process in left:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(left, timeout=10)
 
 
 @pytest.mark.slow

@@ -121,9 +121,8 @@ def run_all(options: argparse.Namespace) -> None:
     import torch
 
     output, data = options.output, options.data or ROOT / "input" / "studio"
-    if not options.data:
-        if subprocess.call([sys.executable, "-m", "kpl.studio", "--out", data], cwd=ROOT):
-            raise BadInput("the studio failed: its message is above; the same command goes on where it stopped.")
+    if not options.data and subprocess.call([sys.executable, "-m", "kpl.studio", "--out", data], cwd=ROOT):
+        raise BadInput("the studio failed: its message is above; the same command goes on where it stopped.")
     (captures, samples), gpus, cores = look(data), torch.cuda.device_count(), kpl.files.cores()
     print("== " + cost(options, samples, gpus, cores), flush=True)
 

@@ -126,7 +126,7 @@ def run(stage: Stage, timeout: float, threads: int, gpus: Sequence[str] = (), ba
         environ["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
     notebook, said = NOTEBOOKS / f"{stage.notebook}.ipynb", f"== {label}"
     for _ in range(2):
-        print(said, flush=True)
+        print(f"{said}\n", end="", flush=True)  # in one piece: others print, too
         try:
             with kernel(environ, timeout, bars) as how:
                 execute_notebook(notebook, stage.executed, stage.parameters, progress_bar=False, **how)

@@ -21,12 +21,12 @@ from kpl.errors import BadInput
 from kpl.files import cores
 
 # Small networks that differ in what they see and how: what each changes of the notebook's parameters.
-COMMON = {"epochs": 6, "weights": "none", "tracker": "none"}
+COMMON = {"epochs": 4, "batch_size": 4, "points2d": 1.0, "weights": "packaged", "frozen": True, "tracker": "none"}
 NETWORKS = {
-    "resnet10t_64": {"backbone": "resnet10t"},
-    "resnet10t_64_sequence": {"backbone": "resnet10t", "head": "sequence", "seed": 1},
-    "hgnetv2_64": {"backbone": "hgnetv2_b0", "seed": 2},
-    "mobilenetv4_96": {"backbone": "mobilenetv4_conv_small", "image_size": 96, "seed": 3},
+    "mobilenetv2_64": {"backbone": "mobilenetv2"},
+    "mobilenetv2_64_sequence": {"backbone": "mobilenetv2", "head": "sequence", "seed": 1},
+    "lite0_64": {"backbone": "lite0", "seed": 2},
+    "mobilenetv2_80": {"backbone": "mobilenetv2", "image_size": 80, "seed": 3},
 }
 
 
@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--faces", type=path, default=path("output/faces/centerface256"), help="store of crops")
     parser.add_argument("--runs", type=path, default=path("output/bench/ensemble/runs"), help="of the networks")
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS), metavar="NAME")
-    parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--folds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=COMMON["epochs"])
     parser.add_argument("--jobs", type=int, default=cores(), help="trained at once, a thread each")
     parser.add_argument("--layers", nargs="+", choices=layers, default=list(layers), metavar="NAME")

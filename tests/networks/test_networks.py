@@ -72,7 +72,7 @@ def test_short_names_stand_for_timm_models_with_published_weights():
 
     for name in backbones.BACKBONES:
         config = timm.get_pretrained_cfg(backbones.timm_name(name))
-        assert config is not None and config.has_weights, name
+        assert backbones.timm_name(name) in networks.PACKAGED or config.has_weights, name
 
 
 @pytest.mark.parametrize("share", ["mirrored", "sides"])

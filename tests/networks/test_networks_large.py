@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import save_file
 
 from kpl.landmarks import MEAN_SHAPE
-from kpl.networks import FUSIONS, HEADS, LOSSES, backbones, create, points2d_loss, spread_loss
+from kpl.networks import FUSIONS, HEADS, LOSSES, create, load_weights, points2d_loss, spread_loss
 
 LARGE = ["effb3", "effb4", "effb5", "effb6", "seresnet152d", "resnest200e", "resnet200d"]
 OTHERS = ["vit_small", "swin_tiny", "convnext_tiny"]
@@ -51,6 +51,6 @@ def test_it_builds_learns_and_is_the_same_after_saving(backbone, fusion, tmp_pat
         for tensor in network.state_dict().values():
             tensor.zero_()
         assert not torch.equal(network(views).points3d, before)
-        networks.load_weights(network, str(file))
+        load_weights(network, str(file))
         assert torch.equal(network(views).points3d, before)
     file.unlink()  # hundreds of megabytes

@@ -271,7 +271,7 @@ def test_faces_that_change_under_a_run_end_it_and_a_changed_set_is_refused(tmp_p
         trained(made)
     with pytest.raises(BadInput, match="was changed while a network was trained on it"):
         train_rows = np.flatnonzero(ours.known)
-        train.Run(made, ours, network_of(made), train_rows, "none")._save()  # opened before the change
+        train.Run(made, ours, network_of(made), train_rows, networks.Start("none"))._save()  # opened before the change
     assert checkpoints.files(made.run_folder) == before
 
 

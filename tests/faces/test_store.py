@@ -24,7 +24,7 @@ def test_no_store_is_refused(tmp_path):
 
 def test_a_sample_with_truth_is_known_unless_it_is_excluded(store):
     assert store.has_truth.tolist() == store.known.tolist() == [True, True, True, False]
-    assert store.seen.tolist() == [[True] * 3, [True] * 3, [False, True, True], [True, True, False]]
+    assert store.seen.tolist() == [[True] * 3, [True, False, True], [False, True, True], [True, True, False]]
 
 
 def test_fewer_than_two_faces_exclude_a_sample():

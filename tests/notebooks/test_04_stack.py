@@ -46,5 +46,5 @@ def test_without_test_samples_a_layer_is_chosen_all_the_same(tmp_path):
     )
     none.save(tmp_path / "oof" / "oof.npz")
     said = run("04_stack", oof=tmp_path / "oof", stack=tmp_path / "stack")
-    assert kpl.stack.load_stack(tmp_path / "stack" / "stack.npz").test_points.shape == (10, 0, 106, 3)
+    assert kpl.stack.load_stack(tmp_path / "stack" / "stack.npz").test_points.shape == (8, 0, 106, 3)
     assert min(said["kept"]) > 0 and said["choice"].name not in ("mean", "weighted", "single")

@@ -338,6 +338,7 @@ def start_node(mark: str, *arguments: str) -> bool:
     """Whether a node is up. All its processes carry the mark in their environment."""
     environ = os.environ | {
         "TEST_NODE": mark,
+        "RAY_AUTH_MODE": "disabled",  # else a token that some other cluster left in HOME is asked for
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_health_check_period_ms": "1000",  # a dead node is noticed within seconds
         "RAY_health_check_failure_threshold": "5",
@@ -379,6 +380,7 @@ def test_a_cluster_that_loses_a_node_finishes_every_fold_as_one_machine_does(
     output = tmp_path / "output"
     process = subprocess.Popen(
         command(tiny_captures, output, "--engine", "ray", "--address", address, jobs=False),
+        env=os.environ | {"RAY_AUTH_MODE": "disabled"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

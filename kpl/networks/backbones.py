@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import timm
 import torch
-from huggingface_hub import hf_hub_download
+from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
 from timm.models import PretrainedCfg
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -158,6 +158,9 @@ def _hub_file(model_name: str) -> Path:
     if published is None or not published.hf_hub_id:
         raise BadInput(f"timm publishes no weights of {model_name}.")
     try:
-        return Path(hf_hub_download(published.hf_hub_id, "model.safetensors", etag_timeout=HUB_SECONDS))
+        file = published.hf_hub_id, "model.safetensors"
+        if not try_to_load_from_cache(*file):
+            get_hf_file_metadata(hf_hub_url(*file), timeout=HUB_SECONDS)  # asks once, where a download tries for 25 seconds
+        return Path(hf_hub_download(*file, etag_timeout=HUB_SECONDS))
     except Exception as error:  # noqa: BLE001  whatever HTTP library the hub's client uses raises its own
         raise BadInput(f"{published.hf_hub_id} cannot be had from the hub ({type(error).__name__}).") from None

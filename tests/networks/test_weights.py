@@ -41,7 +41,7 @@ def test_auto_takes_the_hub_s_then_the_packaged_then_none_and_says_which(monkeyp
     def unreachable(*_, **__):
         raise ConnectionError
 
-    monkeypatch.setattr(backbones, "hf_hub_download", unreachable)
+    monkeypatch.setattr(backbones, "get_hf_file_metadata", unreachable)
     found = starting_weights("auto", "mobilenetv2")
     assert found[0] == "packaged" and found[2].startswith("b0353104")
     assert (
@@ -56,6 +56,7 @@ def test_auto_takes_the_hub_s_then_the_packaged_then_none_and_says_which(monkeyp
 def test_the_hub_comes_first_where_it_answers(monkeypatch, tmp_path):
     file = tmp_path / "model.safetensors"
     file.write_bytes(b"what the hub holds")
+    monkeypatch.setattr(backbones, "get_hf_file_metadata", lambda address, timeout: None)
     monkeypatch.setattr(backbones, "hf_hub_download", lambda repository, name, **_: str(tmp_path / name))
     found = starting_weights("auto", "mobilenetv2")
     assert found.weights == "hub" and found.file == str(file) and len(found.sha256) == 64

@@ -170,7 +170,7 @@ def _make_subjects(root: Path, settings: Settings, own: list[int], jobs: int, ca
         os.environ[name] = "1"  # read by the children's numpy: a process a core needs no threads
     context = get_context("spawn")
     pool = ProcessPoolExecutor(
-        min(jobs, len(pending)), context, worker.start, (context.Lock(), cache, settings.scale, device)
+        min(jobs, len(pending)), context, worker.start, (context.Lock(), cache, settings.scale, device, settings.rig)
     )
     bar = tqdm(total=settings.samples, initial=_samples(settings, done), desc="studio", unit="sample", ascii=True)
     try:

@@ -37,8 +37,8 @@ class Portrait:
 class Photographer:
     """Makes portraits; holds what all subjects share: the anatomy, the canvas and the sheets of foil."""
 
-    def __init__(self, anatomy: Anatomy, scale: float, device: str = "cpu"):
-        self.anatomy, self.device = anatomy, device
+    def __init__(self, anatomy: Anatomy, scale: float, device: str = "cpu", rig: str = "40"):
+        self.anatomy, self.device, self.rig = anatomy, device, rig
         self.canvas = skin.Canvas(anatomy)
         self.width, self.height = camera.frame_size(scale)
 
@@ -61,7 +61,7 @@ class Sitting:
         self._rest = head.rest_vertices(anatomy, subject)
         neutral = head.shape_head(anatomy, subject, self._rest, {})
         self._eyes_at = neutral.eye_centers.mean(axis=0) * [1, 1, 0]
-        self._cameras = camera.draw_rig(subject, neutral.landmarks, photographer.width)
+        self._cameras = camera.draw_rig(subject, neutral.landmarks, photographer.width, photographer.rig)
         paint, outfit = skin.paint(photographer.canvas, subject), outfits.draw_outfit(subject)
         style = hair.draw_style(subject)
         garment = garments.draw_garment(subject)

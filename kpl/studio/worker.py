@@ -23,22 +23,22 @@ from kpl.studio.portrait import Photographer, Portrait, Sitting
 _photographer: Photographer | None = None
 
 
-def start(lock: Lock, cache: Path, scale: float, device: str) -> None:
+def start(lock: Lock, cache: Path, scale: float, device: str, rig: str) -> None:
     """Get a fresh process ready. The first one builds the anatomy and compiles the kernels, the others find
     them."""
     global _photographer
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with lock:
-        _photographer = open_studio(cache, scale, device)
+        _photographer = open_studio(cache, scale, device, rig)
 
 
-def open_studio(cache: Path, scale: float, device: str = "cpu") -> Photographer:
+def open_studio(cache: Path, scale: float, device: str = "cpu", rig: str = "40") -> Photographer:
     """A photographer for pictures of `scale`; anatomy and compiled kernels are kept in the folder `cache`. `device`:
     Warp's name of where the kernels run."""
     cv2.setNumThreads(1)
     wp.config.kernel_cache_dir = str(cache / "warp")
     devices.start_warp()
-    photographer = Photographer(loader.load(cache), scale, device)
+    photographer = Photographer(loader.load(cache), scale, device, rig)
     _load_kernels(cache / "warp", device)
     return photographer
 

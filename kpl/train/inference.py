@@ -39,7 +39,8 @@ def predict_rows(
     `asked_twice`."""
     if not len(rows):
         return np.empty((0, COUNT, 3))
-    keys = [[(0, int(row)) for row in rows[start : start + batch_size]] for start in range(0, len(rows), batch_size)]
+    size = 4 * batch_size  # of training; here nothing is kept for a way back
+    keys = [[(0, int(row)) for row in rows[start : start + size]] for start in range(0, len(rows), size)]
     network.eval()
     answers = []
     with torch.inference_mode():
@@ -53,7 +54,7 @@ def trained(folder: Path, config: dict[str, Any], file: str = "weights.safetenso
     """The trained network of a run's folder and its config.json, on the GPU if there is one, in evaluation mode."""
     network = create(*(config[part] for part in ("backbone", "image_size", "fusion", "share", "head", "dropout")))
     load_weights(network, str(folder / file))
-    return network.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+    return (network.cuda() if torch.cuda.is_available() else network.to(memory_format=torch.channels_last)).eval()
 
 
 def predict_network(runs: Path, name: str, store: FaceStore) -> np.ndarray:
@@ -67,10 +68,8 @@ def predict_network(runs: Path, name: str, store: FaceStore) -> np.ndarray:
     if wanted != store.recipe["name"]:
         remedy = f"run 01_preprocess with -p recipe {wanted}."
         raise BadInput(f"{name} was trained on crops of the recipe {wanted}, and {store.folder} holds others: {remedy}")
-    rows = np.arange(len(store.table))
-    return np.stack(
-        [
-            predict_rows(trained(folder, made), store, made["image_size"], rows, made["batch_size"], twice=True)
-            for folder, made in zip(folders, configs)
-        ]
-    )
+    answers, rows = [], np.arange(len(store.table))
+    for folder, made in zip(folders, configs):
+        sizes = made["image_size"], rows, made["batch_size"]
+        answers.append(predict_rows(trained(folder, made), store, *sizes, twice=True))
+    return np.stack(answers)

@@ -61,7 +61,7 @@ def measured(settings: Settings, jobs: int, subjects: int, device: str) -> dict[
 def _start(lock: Lock, barrier: Barrier, cache: Path, scale: float, device: str) -> None:
     global _barrier
     _barrier = barrier
-    worker.start(lock, cache, scale, device)
+    worker.start(lock, cache, scale, device, "40")
 
 
 def _warm_up(root: Path, number: int, settings: Settings) -> None:

@@ -58,6 +58,7 @@ _PURPOSES = (
     "sheen",
     "ageing",
     "wrinkles",
+    "stand",
 )
 
 

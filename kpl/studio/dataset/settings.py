@@ -8,6 +8,7 @@ import numpy as np
 from kpl.errors import BadInput
 from kpl.faces.recipes import LARGEST, SMALLEST
 from kpl.studio.body import people
+from kpl.studio.picture.camera import check_rig
 
 # Each split counts from a number of its own: a subject must not change with the count of the others.
 FIRST = {"train": 1, "val": 40001, "test": 50001}
@@ -29,6 +30,7 @@ class Settings:
     subjects_with_all: int = 0  # so many have all expressions, whatever `expressions` says
     crop_size: int = 0  # pixels; 0 makes full frames
     label_noise: float = 0.0  # eye distances, see kpl.studio.dataset.noise
+    rig: str = "40"  # see kpl.studio.picture.camera.draw_stands
 
     def __post_init__(self) -> None:
         for split, count in self._counts.items():
@@ -53,6 +55,7 @@ class Settings:
             raise BadInput(f"The crops' side must lie between {SMALLEST} and {LARGEST} pixels, not {self.crop_size}.")
         if self.crop_size and self.scale != 1:
             raise BadInput(f"Crops are cut from frames of scale 1, not {self.scale}: choose --crop-size instead.")
+        check_rig(self.rig)
         if not 0 <= self.label_noise <= _MOST_NOISE:
             raise BadInput(
                 f"The label noise must lie between 0 and {_MOST_NOISE} eye distances, not {self.label_noise}."

@@ -10,17 +10,18 @@ from typing import NamedTuple
 
 import numpy as np
 
+from kpl.errors import BadInput
 from kpl.studio.body.people import Subject
 from kpl.studio.mesh.geometry import rotation
 
 WIDTH, HEIGHT = 720, 1280
-VIEW_YAWS = (-40.0, 0.0, 40.0)  # view 0 stands at the picture's left, so that the nose points right in it
 # Mean box centres of the competition's lists, upright (x, y), at scale 1.
 _FACE_CENTERS = np.array([[461.0, 706.0], [381.0, 716.0], [266.0, 708.0]])
 
 # Pixels at scale 1 and a distance of 9 dm: gives the lists' mean box side of 302 pixels.
 _FOCAL = 1585.0
 _BOX_MARGIN = (1.12, 1.28)
+COMPETITION = 28.0  # degrees from the middle camera to either side: two finders' estimates of the real rig, 27 to 30
 
 
 class Window(NamedTuple):
@@ -70,16 +71,46 @@ def lay_down(points: np.ndarray, upright_width: float) -> np.ndarray:
     return np.stack([points[..., 1], upright_width - points[..., 0]], axis=-1)
 
 
-def draw_rig(subject: Subject, points: np.ndarray, width: int) -> list[Camera]:
+def check_rig(rig: str) -> None:
+    """Raises BadInput unless `draw_rig` knows the rig."""
+    try:
+        known = rig in ("competition", "free") or 5 <= float(rig) <= 75
+    except ValueError:
+        known = False
+    if not known:
+        raise BadInput(f"The rig must be competition, free, or the side cameras' degrees from 5 to 75, not {rig}.")
+
+
+def draw_stands(subject: Subject, rig: str) -> tuple[np.ndarray, float]:
+    """Where the cameras of a rig stand before each strays a little: yaw, pitch and roll (3, 3) in degrees of views 0, 1,
+    2, where view 0 stands at the picture's left, so that the nose points right in it; and the distance in dm.
+
+    rig: "competition"; "free", as people put up cameras, no two sides alike; or the side cameras' degrees.
+    """
+    rng = subject.generator("stand")
+    left, right, pitch, roll, distance = 0.0, 0.0, np.zeros(3), np.zeros(3), (8.0, 10.0)
+    if rig == "free":
+        (left, right), distance = rng.uniform(15, 60, 2), (4.0, 14.0)
+        pitch, roll = rng.uniform(-15, 15, 3), rng.uniform(-10, 10, 3)
+    elif rig == "competition":
+        left = right = rng.normal(COMPETITION, 2.2)  # with what each strays: 3 degrees
+        pitch = pitch + rng.normal(0, 3)
+    else:
+        left = right = float(rig)
+    return np.stack([np.array([-left, 0, right]), pitch, roll], axis=1), distance
+
+
+def draw_rig(subject: Subject, points: np.ndarray, width: int, rig: str) -> list[Camera]:
     """The subject's three cameras (views 0, 1, 2), placed so that a face with landmarks `points` (106, 3) has
     its box at the competition's mean place; poses then move it. `width` is the upright picture's."""
     rng = subject.generator("rig")
     scale = width / WIDTH
-    distance = rng.uniform(8.0, 10.0)
+    stands, distances = draw_stands(subject, rig)
+    distance = rng.uniform(*distances)
     focal = _FOCAL * distance / 9.0 * rng.uniform(0.92, 1.08)
     cameras = []
-    for yaw, seen_at in zip(VIEW_YAWS, _FACE_CENTERS, strict=True):
-        axes = rotation(yaw + rng.normal(0, 2), -(rng.normal(0, 2) - 2), rng.normal(0, 1.5)).T
+    for (yaw, pitch, roll), seen_at in zip(stands, _FACE_CENTERS, strict=True):
+        axes = rotation(yaw + rng.normal(0, 2), pitch - (rng.normal(0, 2) - 2), roll + rng.normal(0, 1.5)).T
         away = distance * rng.uniform(0.97, 1.03)
         straight = Camera(
             points.mean(axis=0) + axes[2] * away, axes, focal * scale, np.array([WIDTH, HEIGHT]) * scale / 2

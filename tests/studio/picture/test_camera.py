@@ -1,8 +1,12 @@
 """Projection, lying pictures, the rig and the face box."""
 
 import numpy as np
+import pytest
 
 from kpl import landmarks
+from kpl.errors import BadInput
+from kpl.studio.body import people
+from kpl.studio.dataset.settings import Settings
 from kpl.studio.mesh.geometry import rotation
 from kpl.studio.picture import camera
 
@@ -59,3 +63,22 @@ def test_face_box_is_square_and_holds_the_face():
     assert x2 - x1 == y2 - y1
     assert x1 < points[:, 0].min() and x2 > points[:, 0].max()
     assert 1.05 < (x2 - x1) / np.ptp(points[:, 0]) < 1.4
+
+
+@pytest.mark.parametrize("rig, least, most", [("40", 40, 40), ("competition", 18, 38), ("free", 15, 60)])
+def test_side_cameras_stand_where_the_rig_has_them(rig, least, most):
+    stands = [camera.draw_stands(people.Subject(1, number, True, 0.0, np.zeros(3), {}), rig) for number in range(400)]
+    yaws = np.array([angles[:, 0] for angles, _ in stands])
+    assert (yaws[:, 1] == 0).all() and (yaws[:, 0] <= -least).all() and (yaws[:, 2] >= least).all()
+    assert np.abs(yaws).max() <= most
+    if rig == "competition":
+        assert abs(yaws[:, 2].mean() - 28) < 0.5
+    if rig == "free":
+        assert np.std(yaws[:, 0] + yaws[:, 2]) > 10  # no two sides alike
+        assert max(distance[1] for _, distance in stands) > 10
+
+
+@pytest.mark.parametrize("rig", ["wide", "0", "90", "nan"])
+def test_a_rig_that_does_not_exist_is_said(rig):
+    with pytest.raises(BadInput, match=f"competition, free, or the side cameras' degrees .* not {rig}"):
+        Settings(rig=rig)

@@ -8,7 +8,7 @@ from kpl import faces, score
 from kpl.networks import FUSIONS, HEADS, LOSSES, SUBSETS, create, spread_loss
 from kpl.train import views
 
-SIZE, SAMPLES, STEPS, RATE = 32, 16, 120, 3e-3
+SIZE, SAMPLES, STEPS, RATE = 32, 8, 120, 3e-3
 
 
 @pytest.fixture(scope="module")

@@ -36,7 +36,7 @@ def test_the_default_starts_from_packaged_weights():
     assert options.folds == 3 and options.shared == shared
     baseline = {"name": "baseline", "fusion": "average", "head": "linear", "share": "all", "points2d": 0.0}
     assert run_all.networks(options) == [
-        ("centerface256", {"backbone": "mobilenetv2", "image_size": 72}),
+        ("centerface256", {"backbone": "mobilenetv2", "image_size": 80}),
         ("centerface256", baseline | options.baseline),
     ]
 

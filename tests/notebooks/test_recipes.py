@@ -46,6 +46,8 @@ def test_three_recipes_that_exclude_different_samples_come_to_a_submission(tiny_
     out = {"submission": tmp_path / "submission.txt", "results": tmp_path / "results.csv"}
     run("05_submit", faces=stores["a"], truth="", **places, **out)
     assert len(kpl.submission.read(out["submission"])[0]) == 14
+    run("03_oof", faces=stores["b"], runs=places["runs"], oof=tmp_path / "fewer", networks="b")
+    assert kpl.stack.load(tmp_path / "fewer" / "oof.npz").networks.tolist() == ["b"]  # what others left there is none of it
     mine = {name: another(tiny_faces, tmp_path / "mine" / name, name, [], "mine") for name in RECIPES}
     run("05_submit", faces=mine["a"], truth="", **places, **out)
     assert len(kpl.submission.read(out["submission"])[0]) == 49

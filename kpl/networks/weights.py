@@ -45,7 +45,7 @@ def packaged(model_name: str) -> dict[str, Tensor]:
         wanted = timm.create_model(model_name).state_dict()
     names = [name for name in wanted if not name.endswith("num_batches_tracked")]
     if [wanted[name].shape for name in names] != [tensor.shape for tensor in tensors]:
-        raise BadInput(f"the packaged weights of {model_name} do not fit timm {timm.__version__}: install the pinned.")
+        raise BadInput(f"{model_name}'s packaged weights do not fit timm {timm.__version__}: install the pinned one.")
     return dict(zip(names, tensors))
 
 

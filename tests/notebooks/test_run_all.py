@@ -126,7 +126,7 @@ def test_running_again_repeats_nothing(run_here, finished, tiny_captures):
 
 
 @pytest.mark.slow
-def test_two_recipes_of_captures_without_test_samples_go_through_to_the_report(tmp_path):
+def test_two_recipes_of_captures_without_test_samples_go_through_to_the_report_and_then_one_of_them(tmp_path):
     studio = [sys.executable, "-m", "kpl.studio", "--out", tmp_path / "captures", "--scale", "0.25"]
     subprocess.run([*studio, "--train-subjects", "4", "--test-subjects", "0"], check=True, capture_output=True)
     both = ["--recipes", "centerface256", "list256"]
@@ -137,6 +137,10 @@ def test_two_recipes_of_captures_without_test_samples_go_through_to_the_report(t
     assert {"mobilenetv3_32_centerface256", "mobilenetv3_32_list256", "baseline", "final"} <= set(results["name"])
     assert set(results["split"]) == {"oof"}
     assert (tmp_path / "output" / "report.html").exists() and not (tmp_path / "output" / "submission.txt").exists()
+    done = run_all(tmp_path / "captures", tmp_path / "output", "--epochs", "1", *both[:2])
+    assert done.returncode == 0, done.stdout + done.stderr
+    names = set(pd.read_csv(tmp_path / "output" / "results.csv")["name"])
+    assert {"mobilenetv3_32_late_fc", "baseline", "final"} <= names and not any("list256" in name for name in names)
 
 
 @pytest.mark.parametrize(

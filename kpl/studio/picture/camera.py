@@ -81,23 +81,24 @@ def check_rig(rig: str) -> None:
         raise BadInput(f"The rig must be competition, free, or the side cameras' degrees from 5 to 75, not {rig}.")
 
 
-def draw_stands(subject: Subject, rig: str) -> tuple[np.ndarray, float]:
-    """Where the cameras of a rig stand before each strays a little: yaw, pitch and roll (3, 3) in degrees of views 0, 1,
-    2, where view 0 stands at the picture's left, so that the nose points right in it; and the distance in dm.
+def draw_stands(subject: Subject, rig: str) -> tuple[np.ndarray, tuple[float, float]]:
+    """Where the cameras of a rig stand before each strays a little: yaw, pitch and roll (3, 3) in degrees of views 0, 1
+    and 2, where view 0 stands at the picture's left, so that the nose points right in it; and the nearest and farthest
+    that they may stand, in dm.
 
     rig: "competition"; "free", as people put up cameras, no two sides alike; or the side cameras' degrees.
     """
     rng = subject.generator("stand")
-    left, right, pitch, roll, distance = 0.0, 0.0, np.zeros(3), np.zeros(3), (8.0, 10.0)
+    pitch, roll, distances = np.zeros(3), np.zeros(3), (8.0, 10.0)
     if rig == "free":
-        (left, right), distance = rng.uniform(15, 60, 2), (4.0, 14.0)
+        (left, right), distances = rng.uniform(15, 60, 2), (4.0, 14.0)
         pitch, roll = rng.uniform(-15, 15, 3), rng.uniform(-10, 10, 3)
     elif rig == "competition":
         left = right = rng.normal(COMPETITION, 2.2)  # with what each strays: 3 degrees
         pitch = pitch + rng.normal(0, 3)
     else:
         left = right = float(rig)
-    return np.stack([np.array([-left, 0, right]), pitch, roll], axis=1), distance
+    return np.stack([np.array([-left, 0, right]), pitch, roll], axis=1), distances
 
 
 def draw_rig(subject: Subject, points: np.ndarray, width: int, rig: str) -> list[Camera]:

@@ -24,7 +24,7 @@ make_environment() {
   echo "== environment: installing requirements.txt into .venv (some minutes, 7 GB)"
   rm -f "$marker"
   "$here/.venv/bin/python" -c 'import pip' 2>/dev/null || "$python" -m venv --clear "$here/.venv"
-  "$here/.venv/bin/python" -m pip install --disable-pip-version-check \
+  "$here/.venv/bin/python" -m pip install --disable-pip-version-check --no-compile \
     -r "$here/requirements.txt" \
     || { echo "run_all.sh: the installation failed: see pip's message above; run again when it is mended." >&2; exit 1; }
   "$here/.venv/bin/python" -m pip install --disable-pip-version-check --quiet --no-deps \
@@ -47,7 +47,7 @@ install_extra() {
   wanted=$(cat "$here/requirements.txt" "$here/$1" | cksum)
   [[ -f $marker && $(<"$marker") == "$wanted" ]] && return
   echo "== environment: installing $1 into .venv"
-  "$here/.venv/bin/python" -m pip install --disable-pip-version-check --quiet \
+  "$here/.venv/bin/python" -m pip install --disable-pip-version-check --no-compile --quiet \
     -r "$here/$1" -c "$here/requirements.txt" \
     || { echo "run_all.sh: the installation of $1 failed: see pip's message above." >&2; exit 1; }
   echo "$wanted" >"$marker"

@@ -49,6 +49,7 @@ def main(arguments: list[str] | None = None) -> None:
     except (BadInput, OSError) as error:
         raise SystemExit(f"kpl.predict: {error}") from None
     print(f"106 landmarks, mean spread {found.spread.mean():.3f} (the eyes are about 0.75 apart)", end="; ")
+    print(f"cameras at {', '.join(f'{yaw:.0f}' for yaw in found.yaw)} degrees", end="; ")
     print("written:", " and ".join(places.values()) or "nothing (--out, --picture)")
 
 
@@ -69,14 +70,15 @@ def _refuse(places: dict[str, str], given: tuple[str, ...]) -> None:
 
 
 def as_json(found, card: dict) -> dict:
-    """A kpl.released.Face as plain lists; unknown places in pictures are null."""
-    points2d = np.where(np.isfinite(found.points2d), found.points2d.round(2), None)
+    """A kpl.released.Face as plain lists; what is unknown is null."""
+    known = lambda values, digits: np.where(np.isfinite(values), values.round(digits), None).tolist()
     return {
         "frame": "x right in the upright middle picture, y up, z to the camera; eye centres about 0.75 apart",
         "names": list(NAMES),
         "landmarks": found.landmarks.round(6).tolist(),
         "spread": found.spread.round(6).tolist(),
-        "points2d": points2d.tolist(),
+        "points2d": known(found.points2d, 2),
+        "cameras": {"yaw": known(found.yaw, 1), "pitch": known(found.pitch, 1), "residual": known(found.residual, 4)},
         "turned_clockwise": found.turn,
         "networks": [entry["name"] for entry in card["networks"]],
     }

@@ -20,7 +20,7 @@ from kpl.errors import BadInput
 from kpl.faces import FaceStore, recipes
 from kpl.files import atomic, read_json, read_npz, writable, write_json
 from kpl.landmarks import COUNT
-from kpl.released import CARD, RELEASED, Ensemble, answer, correction
+from kpl.released import CARD, RELEASED, Answer, Ensemble, Shapes, answer
 from kpl.train import trained
 
 LARGEST = 25_000_000  # bytes of all weights
@@ -34,7 +34,6 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m kpl.release", description=__doc__.split("\n\n")[1])
     parser.add_argument("--run", type=config.path, nargs="+", required=True, metavar="FOLDER", help="finished folds")
     parser.add_argument("--faces", type=config.path, required=True, help="the faces that they were trained on")
-    parser.add_argument("--correct", default="", help="faces of other subjects, to fit a linear correction on")
     parser.add_argument("--truth", default="", help="folder or pickle with the test samples' truth")
     parser.add_argument("--data", default="", help="a word on the data, for the card")
     parser.add_argument("--licence", default="", help="under what terms the weights may be used, for the card")
@@ -50,10 +49,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def make(
-    run: list[Path], faces: Path, licence: str, out: str | Path, truth: str = "", data: str = "", correct: str = ""
+    run: list[Path], faces: Path, licence: str, out: str | Path, truth: str = "", data: str = ""
 ) -> dict[str, Any]:
-    """Write the folder `out` and return its card. truth: of test samples; correct: faces of subjects that are neither in
-    `faces` nor in the test, on which a linear correction is fitted (kpl.released.correction).
+    """Write the folder `out` and return its card. truth: of test samples.
 
     Nothing is written before all is measured, and nothing deleted but what an older release's card names. Raises
     BadInput if `out` is no place for weights, the licence is missing, the runs were trained on other faces, or on such
@@ -61,8 +59,7 @@ def make(
     """
     folder, configs = _place(out), [read_json(one / "config.json") for one in run]
     store = kpl.faces.load(faces)
-    others = kpl.faces.load(config.path(correct)) if correct else None
-    _refuse(licence, store, others, dict(zip(run, configs)))
+    _refuse(licence, store, dict(zip(run, configs)))
     held_out = _held_out_by_all(run, store)
     known = store.table["subject"][store.known]
     card = {
@@ -75,6 +72,7 @@ def make(
         "calibration": 1.0,
     }
     members = Ensemble(card, [trained(one, made) for one, made in zip(run, configs)])
+    _learn_shapes(members, store, held_out)
     before = _errors(members, store, held_out)
     files: dict[str, bytes] = {}
     for one, entry, network in zip(run, card["networks"], members.networks):
@@ -85,12 +83,11 @@ def make(
     if not ratio <= LOSS_ALLOWED:
         raise BadInput(f"half precision makes the networks worse ({ratio:.4f} of the error): release others.")
     card["parity"] = {"error_ratio": ratio}
-    if others is not None:
-        told = _correct(members, others)
-        card["correction"] = told | {"file": _add(files, "correction", members.correction.state_dict())}
+    if "shapes" in card:
+        card["shapes"]["file"] = _add(files, "shapes", members.shapes.state_dict())
     errors = _errors(members, store, held_out)
     card["usual_error"] = np.round(errors.mean(axis=0), 5).tolist()
-    card["calibration"] = float(errors.mean() / answers(members, store, held_out)[1].mean())
+    card["calibration"] = float(errors.mean() / answers(members, store, held_out).spread.mean())
     card["scores"] = _scores(members, store, held_out, captures.truth(config.path(truth)) if truth else {})
     card["bytes"] = sum(map(len, files.values()))
     if card["bytes"] > LARGEST:
@@ -99,16 +96,15 @@ def make(
     return card
 
 
-def answers(members: Ensemble, store: FaceStore, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Landmarks (R, 106, 3) and spreads (R, 106) of a store's rows."""
+def answers(members: Ensemble, store: FaceStore, rows: np.ndarray) -> Answer:
+    """What is said of a store's rows."""
     parts = np.split(rows, range(BATCH, len(rows), BATCH))
-    found = [answer(members, np.asarray(store.crops[part]))[:2] for part in parts]
-    return tuple(map(np.concatenate, zip(*found)))
+    return Answer(*map(np.concatenate, zip(*(answer(members, np.asarray(store.crops[part])) for part in parts))))
 
 
 def _errors(members: Ensemble, store: FaceStore, rows: np.ndarray) -> np.ndarray:
     """How far each landmark is off, (R, 106) in canonical units."""
-    return np.linalg.norm(answers(members, store, rows)[0] - store.points3d[rows], axis=2)
+    return np.linalg.norm(answers(members, store, rows).landmarks - store.points3d[rows], axis=2)
 
 
 def _place(out: str | Path) -> Path:
@@ -129,7 +125,7 @@ def _older(folder: Path) -> dict[str, Any]:
     return read_json(folder / CARD) if (folder / CARD).exists() else {"networks": []}
 
 
-def _refuse(licence: str, store: FaceStore, others: FaceStore | None, runs: dict[Path, dict[str, Any]]) -> None:
+def _refuse(licence: str, store: FaceStore, runs: dict[Path, dict[str, Any]]) -> None:
     if not licence.strip():
         raise BadInput("--licence is missing: say what the pictures and the starting weights allow, such as CC0-1.0.")
     recipe = recipes.get(store.recipe["name"])
@@ -138,8 +134,6 @@ def _refuse(licence: str, store: FaceStore, others: FaceStore | None, runs: dict
     for run, made in runs.items():
         if made["store"] != store.fingerprint:
             raise BadInput(f"{run} was trained on other faces than {store.folder}: give those.")
-    if others is not None and others.fingerprint == store.fingerprint:
-        raise BadInput(f"the networks know the faces in {others.folder}: give faces of other subjects to --correct.")
 
 
 def _held_out_by_all(runs: list[Path], store: FaceStore) -> np.ndarray:
@@ -167,13 +161,22 @@ def _add(files: dict[str, bytes], name: str, tensors: dict[str, Tensor]) -> str:
     return file
 
 
-def _correct(members: Ensemble, others: FaceStore) -> dict[str, Any]:
-    """Fit the members' correction on other faces. Returns what the card says of it."""
-    rows = np.flatnonzero(others.known)
-    subjects = others.table["subject"].to_numpy(dtype=str)[rows]
-    points = answers(members, others, rows)[0]
-    members.correction = correction.fit(points, others.points3d[rows], subjects).to(members.device)
-    return {"samples": len(rows), "subjects": len(set(subjects)), "faces": others.fingerprint}
+def _learn_shapes(members: Ensemble, store: FaceStore, held_out: np.ndarray) -> None:
+    """How the shapes scatter that the networks learnt from, and on held-out samples: how much too timid those are that are
+    fitted to the networks' 2D landmarks, how well they usually explain these, and where the cameras stand."""
+    if not np.isfinite(answers(members, store, held_out[:1]).points2d).any():
+        return  # the networks look for none
+    known = store.points3d[np.setdiff1d(np.flatnonzero(store.known), held_out)]
+    members.shapes = Shapes(known)
+    members.card["shapes"] = {"gain": 1.0, "residual": 1.0, "samples": len(known)}
+    found = answers(members, store, held_out)
+    own, truth = (points - known.mean(axis=0) for points in (found.landmarks, store.points3d[held_out]))
+    members.card["shapes"] |= {
+        "gain": float((own * truth).sum() / (own * own).sum()),
+        "residual": float(np.sqrt(np.nanmean(found.residual**2))),
+        "yaw": np.nanmean(found.yaw, axis=0).round(1).tolist(),
+        "yaw_deviation": np.nanstd(found.yaw, axis=0).round(1).tolist(),
+    }
 
 
 def _scores(members: Ensemble, store: FaceStore, held_out: np.ndarray, truth: dict[str, np.ndarray]) -> list[dict]:
@@ -186,7 +189,7 @@ def _scores(members: Ensemble, store: FaceStore, held_out: np.ndarray, truth: di
     for split, rows in {"held_out": held_out, "test": test}.items():
         if len(rows):
             gt = np.stack([truth[name] for name in names[rows]])
-            shapes = {"released": answers(members, store, rows)[0], "mean_shape": np.broadcast_to(mean, gt.shape)}
+            shapes = {"released": answers(members, store, rows).landmarks, "mean_shape": np.broadcast_to(mean, gt.shape)}
             scores = [compare.row(name, split, pred, gt, subjects[rows]) for name, pred in shapes.items()]
             table += [row | {"samples": len(rows)} for row in scores]
     return table
@@ -195,7 +198,7 @@ def _scores(members: Ensemble, store: FaceStore, held_out: np.ndarray, truth: di
 def _publish(folder: Path, files: dict[str, bytes], card: dict[str, Any]) -> None:
     """Write the weights, then the card, which makes them the release; then delete what only the older card names."""
     older = _older(folder)
-    entries = [*older["networks"], *([older["correction"]] if "correction" in older else [])]
+    entries = [*older["networks"], *(older[part] for part in ("correction", "shapes") if part in older)]
     for name, content in files.items():
         with atomic(folder / name) as temporary:
             temporary.write_bytes(content)

@@ -17,7 +17,7 @@ import kpl  # light, as all up here: --help needs the standard library alone
 from kpl.errors import BadInput
 
 NOTEBOOKS = Path(__file__).resolve().parent
-ROOMS = "landmarks score compare files config errors captures faces networks train stack submission draw"
+ROOMS = "landmarks score compare files config errors captures faces cameras networks train stack submission draw"
 LAST_ROOM = {"01": "faces", "02": "train", "03": "stack", "04": "stack", "05": "draw"}  # of ROOMS that a notebook uses
 
 

@@ -10,10 +10,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from kpl.cameras import normalised
 from kpl.landmarks import COUNT
 from kpl.networks import backbones
 from kpl.networks.encoders import SHARES, Encoders, sides_alike, together
-from kpl.networks.maps import VIEWS, normalised, spatial_softmax
+from kpl.networks.maps import VIEWS, spatial_softmax
 
 SHALLOW = 8  # channels of a view's shallow layers: they work at full size, where channels are dear
 

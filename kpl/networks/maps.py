@@ -22,11 +22,15 @@ def spatial_softmax(maps: Tensor) -> Tensor:
     return torch.stack([(share.sum(dim=-2) * x).sum(dim=-1), (share.sum(dim=-1) * y).sum(dim=-1)], dim=-1)
 
 
-def normalised(points2d: Tensor) -> Tensor:
-    """Each view's points with centroid 0 and RMS radius 1, however a face was cropped. (..., L, 2)."""
-    centred = points2d - points2d.mean(dim=-2, keepdim=True)
-    radius = centred.square().sum(dim=-1, keepdim=True).mean(dim=-2, keepdim=True).sqrt()
-    return centred / radius.clamp_min(1e-3)
+def scatter(maps: Tensor) -> Tensor:
+    """How far the softmax of each map (..., H, W) lies about its expected position: RMS distance (...,), crop units."""
+    height, width = maps.shape[-2:]
+    share = maps.flatten(-2).softmax(dim=-1).unflatten(-1, (height, width))
+    variance = 0.0
+    for other, size in ((-2, width), (-1, height)):
+        place, along = (torch.arange(size, device=maps.device) + 0.5) / size, share.sum(dim=other)
+        variance = variance + (along * place**2).sum(dim=-1) - (along * place).sum(dim=-1) ** 2
+    return variance.clamp_min(0).sqrt()
 
 
 class LinearLift(nn.Module):

@@ -28,6 +28,9 @@ class Face:
     crops: np.ndarray  # (3, S, S, 3) uint8 RGB, the faces upright; black where none was found
     crop_points: np.ndarray  # (3, 106, 2) landmarks in the crops, in crop units 0..1, NaN as above
     turn: int  # degrees clockwise that make the pictures upright
+    yaw: np.ndarray  # (3,) degrees: where each camera stands, positive where the nose points right; NaN as above
+    pitch: np.ndarray  # (3,) degrees, positive from above
+    residual: np.ndarray  # (3,) how badly face and cameras explain points2d, in RMS radii of a picture's
 
 
 def predict(left, middle, right, weights: str | Path = "released") -> Face:
@@ -52,10 +55,10 @@ def predict(left, middle, right, weights: str | Path = "released") -> Face:
     crops, points2d = np.zeros((3, recipe.size, recipe.size, 3), np.uint8), np.full((3, COUNT, 2), np.nan)
     for view, cut in cuts.items():
         crops[view] = cut.pixels
-    landmarks, spread, crop_points = (part[0] for part in answer(networks, crops[None]))
+    landmarks, spread, crop_points, *of_cameras = (part[0] for part in answer(networks, crops[None]))
     for view, cut in cuts.items():
         points2d[view] = moved(inverse(cut.matrix), crop_points[view])
-    return Face(landmarks, spread, points2d, crops, crop_points, 90 * turn.quarters)
+    return Face(landmarks, spread, points2d, crops, crop_points, 90 * turn.quarters, *of_cameras)
 
 
 def upright_turn(read: list[np.ndarray | None]) -> Turn:

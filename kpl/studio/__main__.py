@@ -27,7 +27,7 @@ _SETTINGS = {
     "seed": (int, "the same seed makes the same people"),
     "crop_size": (int, "side of the face crops of --preset crops, in pixels"),
     "label_noise": (float, "jitter of the training landmarks as scans have it: spread at the eyes, in eye distances"),
-    "rig": (str, "where the side cameras stand: degrees from the middle one; competition, about 28; free, anywhere"),
+    "rig": (str, "where the side cameras stand: competition, about 28 degrees; free, anywhere; D; LEFT,RIGHT[,PITCH]"),
 }
 
 

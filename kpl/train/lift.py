@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from sklearn.linear_model import Ridge
 
+from kpl.cameras import normalised
 from kpl.landmarks import COUNT, mirror_points, mirror_points2d
-from kpl.networks import SUBSETS, FaceNetwork, normalised
+from kpl.networks import SUBSETS, FaceNetwork
 from kpl.train.augment import SIDES_EXCHANGED
 
 # The points that the lift will see are a network's, not the true ones: it is fitted to noisy copies of these.

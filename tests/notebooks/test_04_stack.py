@@ -1,13 +1,9 @@
 """03_oof and 04_stack, run whole."""
 
-import dataclasses
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import pytest
 from cells import run
-from stack.made import make_store
 
 import kpl
 from kpl.files import read_json
@@ -33,18 +29,3 @@ def test_from_runs_to_a_chosen_layer(tiny_runs, tiny_faces, tmp_path):
     compared = pd.read_csv(tmp_path / "stack" / "comparison.csv").set_index("name")
     assert compared.loc[min(kpl.stack.FALLBACKS, key=compared["nme"].get), "ratio"] == 1
     assert len(pd.read_csv(tmp_path / "stack" / "coordinates.csv")) == 318
-
-
-@pytest.mark.slow
-def test_without_test_samples_a_layer_is_chosen_all_the_same(tmp_path):
-    store = make_store(24)
-    none = dataclasses.replace(
-        store,
-        test_samples=store.test_samples[:0],
-        test_subjects=store.test_subjects[:0],
-        test_points=store.test_points[:, :, :0],
-    )
-    none.save(tmp_path / "oof" / "oof.npz")
-    said = run("04_stack", oof=tmp_path / "oof", stack=tmp_path / "stack")
-    assert kpl.stack.load_stack(tmp_path / "stack" / "stack.npz").test_points.shape == (8, 0, 106, 3)
-    assert min(said["kept"]) > 0 and said["choice"].name not in ("mean", "weighted", "single")

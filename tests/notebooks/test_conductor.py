@@ -95,8 +95,8 @@ def test_a_kernel_killed_the_moment_it_is_born_is_started_once_more_and_leaves_n
 
 @pytest.mark.slow
 def test_a_silent_stage_is_ended_and_started_once_more(stage, capfd):
-    assert conductor.run(stage(HANGS_ONCE), 45, 1) == ""
-    assert "it printed nothing for 0.75 minutes; it is started once more" in capfd.readouterr().out
+    assert conductor.run(stage(HANGS_ONCE), 24, 1) == ""
+    assert "it printed nothing for 0.4 minutes; it is started once more" in capfd.readouterr().out
 
 
 def test_an_error_of_a_cell_is_one_sentence_and_not_repeated(stage, capfd):

@@ -11,10 +11,13 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import cells
 import conductor
 import cv2
+import matplotlib.pyplot as plt
 import nbformat
 import numpy as np
 import pandas as pd
@@ -69,6 +72,20 @@ def run_here(monkeypatch, capfd):
         return subprocess.CompletedProcess(sys.argv, code, *capfd.readouterr())
 
     return run
+
+
+@pytest.fixture
+def run_in_cells(run_here, monkeypatch):
+    """As `run_here`, with the cells of the notebooks in this process too: where it is not kernels that are tested."""
+
+    def run(stage: conductor.Stage, **how) -> str:
+        cells.run(stage.notebook, look="05" in stage.notebook, **stage.parameters)
+        plt.close("all")
+        shutil.copy(conductor.NOTEBOOKS / f"{stage.notebook}.ipynb", stage.executed)
+        return ""
+
+    monkeypatch.setattr(run_all_module, "run", run)
+    return partial(run_here, jobs=False)
 
 
 @pytest.fixture(scope="module")
@@ -126,18 +143,20 @@ def test_running_again_repeats_nothing(run_here, finished, tiny_captures):
 
 
 @pytest.mark.slow
-def test_two_recipes_of_captures_without_test_samples_go_through_to_the_report_and_then_one_of_them(tmp_path):
+def test_two_recipes_of_captures_without_test_samples_go_through_to_the_report_and_then_one_of_them(
+    run_in_cells, tmp_path
+):
     studio = [sys.executable, "-m", "kpl.studio", "--out", tmp_path / "captures", "--scale", "0.25"]
     subprocess.run([*studio, "--train-subjects", "4", "--test-subjects", "0"], check=True, capture_output=True)
-    both = ["--recipes", "centerface256", "list256"]
-    done = run_all(tmp_path / "captures", tmp_path / "output", "--epochs", "1", *both)
+    both = ["--jobs", "1", "--epochs", "1", "--recipes", "centerface256", "list256"]
+    done = run_in_cells(tmp_path / "captures", tmp_path / "output", *both)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "3 networks x 2 folds x 1 epochs on up to 28 samples" in done.stdout
     results = pd.read_csv(tmp_path / "output" / "results.csv")
     assert {"mobilenetv3_32_centerface256", "mobilenetv3_32_list256", "baseline", "final"} <= set(results["name"])
     assert set(results["split"]) == {"oof"}
     assert (tmp_path / "output" / "report.html").exists() and not (tmp_path / "output" / "submission.txt").exists()
-    done = run_all(tmp_path / "captures", tmp_path / "output", "--epochs", "1", *both[:2])
+    done = run_in_cells(tmp_path / "captures", tmp_path / "output", *both[:-1])
     assert done.returncode == 0, done.stdout + done.stderr
     names = set(pd.read_csv(tmp_path / "output" / "results.csv")["name"])
     assert {"mobilenetv3_32_late_fc", "baseline", "final"} <= names and not any("list256" in name for name in names)

@@ -72,13 +72,21 @@ def lay_down(points: np.ndarray, upright_width: float) -> np.ndarray:
 
 
 def check_rig(rig: str) -> None:
-    """Raises BadInput unless `draw_rig` knows the rig."""
+    """Raises BadInput unless `draw_stands` knows the rig."""
     try:
-        known = rig in ("competition", "free") or 5 <= float(rig) <= 75
+        known = rig in ("competition", "free") or all(5 <= side <= 75 for side in _degrees(rig)[:2])
     except ValueError:
         known = False
     if not known:
-        raise BadInput(f"The rig must be competition, free, or the side cameras' degrees from 5 to 75, not {rig}.")
+        what = "competition, free, or the side cameras' degrees from 5 to 75: 28, or 25,45, or 25,45,15 with a pitch"
+        raise BadInput(f"The rig must be {what}; not {rig}.")
+
+
+def _degrees(rig: str) -> tuple[float, float, float]:
+    """Yaw of the left and of the right camera, and pitch of all. Raises ValueError if they are something else."""
+    left, *others = map(float, rig.split(","))
+    right, pitch = {0: (left, 0.0), 1: (*others, 0.0), 2: others}.get(len(others), ("", ""))
+    return left, float(right), float(pitch)
 
 
 def draw_stands(subject: Subject, rig: str) -> tuple[np.ndarray, tuple[float, float]]:
@@ -86,7 +94,8 @@ def draw_stands(subject: Subject, rig: str) -> tuple[np.ndarray, tuple[float, fl
     and 2, where view 0 stands at the picture's left, so that the nose points right in it; and the nearest and farthest
     that they may stand, in dm.
 
-    rig: "competition"; "free", as people put up cameras, no two sides alike; or the side cameras' degrees.
+    rig: "competition"; "free", as people put up cameras, no two sides alike; or the side cameras' degrees, "LEFT,RIGHT" or
+    "LEFT,RIGHT,PITCH" where they differ.
     """
     rng = subject.generator("stand")
     pitch, roll, distances = np.zeros(3), np.zeros(3), (8.0, 10.0)
@@ -97,7 +106,8 @@ def draw_stands(subject: Subject, rig: str) -> tuple[np.ndarray, tuple[float, fl
         left = right = rng.normal(COMPETITION, 2.2)  # with what each strays: 3 degrees
         pitch = pitch + rng.normal(0, 3)
     else:
-        left = right = float(rig)
+        left, right, above = _degrees(rig)
+        pitch = pitch + above
     return np.stack([np.array([-left, 0, right]), pitch, roll], axis=1), distances
 
 

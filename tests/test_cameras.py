@@ -1,0 +1,76 @@
+"""A shape and three cameras, fitted to what the cameras see of it."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.transform import Rotation
+
+from kpl import cameras, score
+from kpl.landmarks import MEAN_SHAPE
+
+WAYS = np.random.default_rng(0).normal(0, 0.02, (8, 106, 3))
+
+
+def people(count: int, seed: int) -> np.ndarray:
+    """Shapes (N, 106, 3) that differ in eight ways."""
+    return MEAN_SHAPE + np.einsum("nk,klc->nlc", np.random.default_rng(seed).normal(size=(count, 8)), WAYS)
+
+
+def pictures(shapes: np.ndarray, yaw: tuple[float, ...], pitch: float, noise: float, nearness: float = 0.1) -> np.ndarray:
+    """Where cameras at so many degrees see shapes, in pixels (N, 3, 106, 2): by textbook, and not by the module's own."""
+    rng, seen = np.random.default_rng(1), []
+    for angle in yaw:
+        turn = Rotation.from_euler("XY", [pitch, angle], degrees=True).as_matrix()
+        x, y, z = np.moveaxis((shapes - shapes.mean(axis=1, keepdims=True)) @ turn.T, -1, 0)
+        seen.append(np.stack([x, -y], axis=-1) / (1 / nearness - z)[..., None] * 1500 + [400, 300])
+    seen = np.stack(seen, axis=1)
+    radius = np.sqrt(((seen - seen.mean(axis=2, keepdims=True)) ** 2).sum(axis=3).mean(axis=2))
+    return seen + noise * radius[..., None, None] * rng.normal(size=seen.shape)
+
+
+def fitted(seen: np.ndarray, doubt: np.ndarray | None = None, present=(True, True, True)) -> cameras.Fit:
+    known = people(300, seed=1)
+    doubt = np.ones(seen.shape[:3]) if doubt is None else doubt
+    parts = torch.from_numpy(seen), torch.from_numpy(doubt), torch.tensor(present).expand(len(seen), 3)
+    return cameras.fit(*parts, torch.from_numpy(known.mean(axis=0)), torch.from_numpy(cameras.components(known)))
+
+
+@pytest.mark.parametrize("yaw, pitch", [((28, 0, -28), 0), ((20, 0, -20), 5), ((60, 0, -60), 0), ((25, 4, -45), -15)])
+def test_shapes_and_cameras_are_found_wherever_these_stand(yaw, pitch):
+    shapes = people(20, seed=2)
+    found = fitted(pictures(shapes, yaw, pitch, noise=0.02))
+    mean_shape = score.nme(np.broadcast_to(MEAN_SHAPE, shapes.shape), shapes).mean()
+    assert score.nme(found.shapes.numpy(), shapes).mean() < 0.35 * mean_shape
+    assert (found.yaw - torch.tensor(yaw)).abs().max() < 3 and (found.pitch - pitch).abs().max() < 3
+    assert 0.01 < found.residual.min() and found.residual.max() < 0.04
+
+
+def test_a_view_that_is_missing_says_nothing():
+    seen = pictures(people(6, seed=2), (35, 0, -20), 0, noise=0.01)
+    lost = np.where(np.array([True, True, False])[:, None, None], seen, np.nan)
+    found, ruined = fitted(lost, present=(True, True, False)), fitted(seen + 0 * lost, present=(True, True, False))
+    assert torch.isfinite(found.shapes).all() and torch.equal(found.shapes, ruined.shapes)
+    assert torch.isnan(found.yaw[:, 2]).all() and torch.isnan(found.residual[:, 2]).all()
+    assert (found.yaw[:, :2] - torch.tensor([35.0, 0.0])).abs().max() < 3
+
+
+def test_what_is_doubted_counts_less():
+    shapes = people(12, seed=2)
+    seen = pictures(shapes, (30, 0, -30), 0, noise=0.005)
+    wrong, doubt = np.random.default_rng(3).random(seen.shape[:3]) < 0.3, np.ones(seen.shape[:3])
+    seen[wrong] += 12  # pixels, all the same way
+    doubt[wrong] = 5
+    trusting, doubting = (score.nme(fitted(seen, each).shapes.numpy(), shapes).mean() for each in (None, doubt))
+    assert doubting < 0.8 * trusting
+
+
+def test_three_people_explain_worse_than_one():
+    three = [pictures(people(10, seed=seed), (28, 0, -28), 0, noise=0.02) for seed in (2, 3, 4)]
+    mixed = np.stack([each[:, view] for view, each in enumerate(three)], axis=1)
+    assert fitted(mixed).residual.mean() > 1.3 * fitted(three[0]).residual.mean()
+
+
+def test_few_shapes_have_few_components():
+    found = cameras.components(people(5, seed=1))
+    assert found.shape == (cameras.COMPONENTS, 106, 3)
+    assert found[:4].any(axis=(1, 2)).all() and not found[4:].any()

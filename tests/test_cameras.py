@@ -16,7 +16,9 @@ def people(count: int, seed: int) -> np.ndarray:
     return MEAN_SHAPE + np.einsum("nk,klc->nlc", np.random.default_rng(seed).normal(size=(count, 8)), WAYS)
 
 
-def pictures(shapes: np.ndarray, yaw: tuple[float, ...], pitch: float, noise: float, nearness: float = 0.1) -> np.ndarray:
+def pictures(
+    shapes: np.ndarray, yaw: tuple[float, ...], pitch: float, noise: float, nearness: float = 0.1
+) -> np.ndarray:
     """Where cameras at so many degrees see shapes, in pixels (N, 3, 106, 2): by textbook, and not by the module's own."""
     rng, seen = np.random.default_rng(1), []
     for angle in yaw:

@@ -39,12 +39,15 @@ class Answer(NamedTuple):
 
 
 class Shapes(nn.Module):
-    """The mean (106, 3) and the principal components (40, 106, 3) of shapes (N, 106, 3)."""
+    """The mean (106, 3) and the principal components (40, 106, 3) of shapes (N, 106, 3); zero until they are loaded."""
 
-    def __init__(self, known: np.ndarray) -> None:
+    def __init__(self, known: np.ndarray | None = None) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.from_numpy(known.mean(axis=0)).float())
-        self.register_buffer("modes", torch.from_numpy(cameras.components(known)).float())
+        parts = np.zeros((1 + cameras.COMPONENTS, COUNT, 3), np.float32)
+        if known is not None:
+            parts[0], parts[1:] = known.mean(axis=0), cameras.components(known)
+        self.register_buffer("mean", torch.from_numpy(parts[0].copy()))
+        self.register_buffer("modes", torch.from_numpy(parts[1:].copy()))
 
 
 class Ensemble(nn.Module):
@@ -54,7 +57,7 @@ class Ensemble(nn.Module):
         super().__init__()
         self.card, self.networks = card, nn.ModuleList(networks)
         self.device = networks[0].shape_mean.device
-        self.shapes = Shapes(np.zeros((2, COUNT, 3)))
+        self.shapes = Shapes()
         self.sizes = [entry["config"]["image_size"] for entry in card["networks"]]
         self.eval()
 
@@ -72,7 +75,7 @@ class Ensemble(nn.Module):
                 doubts.append(scatter(plain.maps))
         missing = ~views_present(views[0])[:, :, None]
         mean = torch.stack(members).mean(dim=0)
-        unknown = mean.new_full((len(mean), 3, COUNT), torch.nan)
+        unknown = mean.new_full((mean.shape[0], 3, COUNT), torch.nan)
         points2d = torch.stack(places).mean(dim=0) if places else unknown[..., None].expand(-1, -1, -1, 2)
         doubt = torch.stack(doubts).mean(dim=0) if doubts else unknown
         points2d, doubt = points2d.masked_fill(missing[..., None], torch.nan), doubt.masked_fill(missing, torch.nan)

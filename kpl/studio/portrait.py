@@ -37,7 +37,7 @@ class Portrait:
 class Photographer:
     """Makes portraits; holds what all subjects share: the anatomy, the canvas and the sheets of foil."""
 
-    def __init__(self, anatomy: Anatomy, scale: float, device: str = "cpu", rig: str = "40"):
+    def __init__(self, anatomy: Anatomy, scale: float, device: str = "cpu", rig: str = "competition"):
         self.anatomy, self.device, self.rig = anatomy, device, rig
         self.canvas = skin.Canvas(anatomy)
         self.width, self.height = camera.frame_size(scale)

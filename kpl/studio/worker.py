@@ -32,7 +32,7 @@ def start(lock: Lock, cache: Path, scale: float, device: str, rig: str) -> None:
         _photographer = open_studio(cache, scale, device, rig)
 
 
-def open_studio(cache: Path, scale: float, device: str = "cpu", rig: str = "40") -> Photographer:
+def open_studio(cache: Path, scale: float, device: str = "cpu", rig: str = "competition") -> Photographer:
     """A photographer for pictures of `scale`; anatomy and compiled kernels are kept in the folder `cache`. `device`:
     Warp's name of where the kernels run."""
     cv2.setNumThreads(1)

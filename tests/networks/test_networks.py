@@ -4,6 +4,7 @@ from safetensors.torch import save_file
 
 from kpl import networks
 from kpl.errors import BadInput
+from kpl.cameras import normalised
 from kpl.landmarks import MEAN_SHAPE, mirror_points2d
 from kpl.networks import LOSSES, backbones, maps, points2d_loss, spread_loss
 from kpl.networks.network import mean_answer, without_some
@@ -196,7 +197,7 @@ def test_answers_are_averaged_over_the_views_that_are_there_without_rounding():
 
 def test_normalised_points_forget_the_crop():
     points = torch.rand(2, 3, 106, 2)
-    assert torch.allclose(networks.normalised(points), networks.normalised(points * 0.5 + 0.2), atol=1e-4)
+    assert torch.allclose(normalised(points), normalised(points * 0.5 + 0.2), atol=1e-4)
 
 
 def test_the_lift_is_added_bounded_and_bends_no_landmark():

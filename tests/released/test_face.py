@@ -17,6 +17,7 @@ def test_a_face_comes_back_with_everything_that_is_known_of_it(triple, weights):
     assert found.landmarks.shape == (106, 3) and found.spread.shape == (106,)
     assert score.nme(found.landmarks[None], MEAN_SHAPE[None])[0] < 0.2 and (found.spread > 0).all()
     assert found.turn == 90 and found.crops.shape == (3, 96, 96, 3) and found.crops.any(axis=(1, 2, 3)).all()
+    assert np.isfinite(found.yaw).all() and np.isfinite(found.pitch).all() and (found.residual > 0).all()
     assert ((found.crop_points > 0) & (found.crop_points < 1)).all()  # untrained maps look about the middle
     for view, path in enumerate(triple):
         height, width = pictures.read(path).pixels.shape[:2]
@@ -37,6 +38,7 @@ def test_arrays_are_as_good_as_paths_and_their_turn_is_found(triple, weights):
 def test_two_pictures_are_enough_and_one_is_not(triple, weights):
     found = predict(triple[0], triple[1], None, weights=weights)
     assert np.isfinite(found.landmarks).all() and not found.crops[2].any() and np.isnan(found.points2d[2]).all()
+    assert np.isnan(found.yaw[2]) and np.isfinite(found.yaw[:2]).all()
     grey = np.full((240, 180, 3), 128, np.uint8)
     assert np.isfinite(predict(triple[0], grey, triple[2], weights=weights).spread).all()
     with pytest.raises(BadInput, match="no face was found in the left and the right picture: at least 2"):

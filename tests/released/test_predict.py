@@ -42,6 +42,8 @@ def test_the_command_writes_landmarks_and_a_drawing(triple, weights, tmp_path):
     found = json.loads((tmp_path / "new" / "face.json").read_text())
     expected = released.predict(*triple, weights=weights)
     np.testing.assert_allclose(found["landmarks"], expected.landmarks, atol=1e-4)
+    np.testing.assert_allclose(found["cameras"]["yaw"], expected.yaw, atol=0.1)
+    assert "cameras at " in ran.stdout
     assert len(found["names"]) == len(found["spread"]) == 106
     assert cv2.imread(str(tmp_path / "face.PNG")).std() > 10
 

@@ -1,8 +1,9 @@
 import numpy as np
 import torch
 
+from kpl.cameras import normalised
 from kpl.landmarks import MEAN_SHAPE
-from kpl.networks import SUBSETS, normalised
+from kpl.networks import SUBSETS
 from kpl.train import lift
 
 

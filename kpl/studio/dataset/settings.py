@@ -30,7 +30,7 @@ class Settings:
     subjects_with_all: int = 0  # so many have all expressions, whatever `expressions` says
     crop_size: int = 0  # pixels; 0 makes full frames
     label_noise: float = 0.0  # eye distances, see kpl.studio.dataset.noise
-    rig: str = "40"  # see kpl.studio.picture.camera.draw_stands
+    rig: str = "competition"  # see kpl.studio.picture.camera.draw_stands
 
     def __post_init__(self) -> None:
         for split, count in self._counts.items():

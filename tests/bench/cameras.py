@@ -1,0 +1,171 @@
+"""Cameras that stand elsewhere: what finds the shape when the rig is not the one that the networks were trained for.
+
+The studio takes the same new people with other rigs. The networks' 2D landmarks are lifted to 3D by a ridge that knows the
+rig of the networks' captures, as they have one inside; by a ridge that was fitted for just the rig at hand, to training
+shapes as that rig's very cameras see them, with as much noise as serves it best, which nobody has; and by the fit of shape
+and cameras, which knows no rig (kpl.cameras). MediaPipe's ridge knows the rig of the captures, too (bench peers).
+"""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.linear_model import Ridge
+
+from bench import peers, report
+from kpl import cameras, compare, faces, released, score
+from kpl.config import ROOT, path
+from kpl.errors import BadInput
+from kpl.faces import FaceStore
+from kpl.files import read_json, read_npz
+from kpl.landmarks import COUNT
+from kpl.train import trained
+from kpl.train.augment import resized
+
+RIGS = ["20", "28", "40", "50", "60", "25,45", "40,40,15"]  # of python -m kpl.studio
+NOISE = (0.03, 0.05, 0.08)  # RMS radii of a view's landmarks: of the ridges, the best for each is taken
+COPIES, PENALTY, NEAR = 8, 10.0, 3.0  # noisy copies of each shape; the ridges'; degrees
+NETWORK, HOME, KNOWN = "networks alone", "ridge, the networks' rig", "ridge, just this rig"
+FIT, PEER = "shape and cameras fitted", "MediaPipe + ridge, the networks' rig"
+
+
+def main(arguments: list[str]) -> None:
+    parser = report.parser("cameras", __doc__)
+    parser.add_argument("--faces", type=path, default=path("output/faces/centerface256"), help="the networks' faces")
+    parser.add_argument("--captures", type=path, default=path("input/studio"), help="theirs, for MediaPipe's ridge")
+    parser.add_argument("--run", type=path, help="a network's folder of folds; default: the default run's")
+    parser.add_argument("--rigs", nargs="+", default=RIGS, help="as python -m kpl.studio takes them")
+    parser.add_argument("--subjects", type=int, default=12, help="new people, with seven expressions each")
+    parser.add_argument("--weights", help="a folder of kpl.release, or released, instead of a run")
+    parser.add_argument("--no-peer", action="store_true", help="leave MediaPipe out")
+    options = parser.parse_args(arguments)
+    store = faces.load(options.faces)
+    networks = released.load(options.weights) if options.weights else of_run(options.run, store)
+    peer = None if options.no_peer else Peer(store, options.captures, options.out.parent)
+    rows = []
+    for rig in options.rigs:
+        taken = take(options.out.parent / "cameras" / rig, rig, options.subjects)
+        rows += measured(rig, taken, store, networks, peer)
+        print(pd.DataFrame(rows[-5:])[["rig", "name", "nme", "to_known", "yaw_within_3"]].round(4), flush=True)
+    table = pd.DataFrame(rows)
+    draw(table, options.out.with_suffix(".png"))
+    report.publish(table.round(5), options.out)
+
+
+def of_run(run: Path | None, store: FaceStore) -> released.Ensemble:
+    """The folds of a network that looks for 2D landmarks, with the scatter of the shapes in their faces. Raises BadInput if there
+    is none."""
+    run = run or next(iter(sorted(path("output/runs").glob("*_late_*"))), path("output/runs"))
+    folds = sorted(file.parent for file in run.glob("fold*/done.json"))
+    if not folds:
+        raise BadInput(f"{run} holds no finished fold: do the default run first (./run_all.sh), or name another --run.")
+    configs = [read_json(fold / "config.json") for fold in folds]
+    card = {"networks": [{"config": config} for config in configs], "usual_error": [1.0] * COUNT, "calibration": 1.0}
+    found = released.Ensemble(card, [trained(*pair) for pair in zip(folds, configs)])
+    found.shapes, card["shapes"] = released.Shapes(store.points3d[store.known]), {"gain": 1.0, "residual": 1.0}
+    return found
+
+
+def take(folder: Path, rig: str, subjects: int) -> FaceStore:
+    """The faces of new people before a rig, drawn and cut; what is there is kept."""
+    studio = [sys.executable, "-m", "kpl.studio", "--out", folder, "--rig", rig, "--seed", "77", "--test-subjects", "0"]
+    if subprocess.run([*studio, "--train-subjects", str(subjects)], check=False, cwd=ROOT).returncode:
+        raise BadInput(f"the studio failed with --rig {rig}: its message is above.")
+    return faces.build(folder, folder / "faces")
+
+
+def measured(
+    rig: str, taken: FaceStore, store: FaceStore, networks: released.Ensemble, peer: "Peer | None"
+) -> list[dict]:
+    """A row for each contender."""
+    folder, truth, home = taken.folder.parent, taken.points3d, store.points3d[store.known]
+    subjects = taken.table["subject"].to_numpy(str)
+    batches = [np.asarray(taken.crops[start : start + 28]) for start in range(0, len(truth), 28)]
+    found = released.Answer(*map(np.concatenate, zip(*(released.answer(networks, batch) for batch in batches))))
+    points = flat(found.points2d)
+    own = read_npz(folder / "cameras.npz", ("samples", "extrinsics"))
+    own = own["extrinsics"][pd.Index(own["samples"]).get_indexer(taken.table["sample"])]  # (N, 3, 3, 4)
+    answers = {NETWORK: networks_alone(networks, batches)}
+    answers[HOME] = best_ridge(lambda rng: store.points2d[store.known], home, points, truth)
+    answers[KNOWN] = best_ridge(
+        lambda rng: seen_by(home, own[rng.integers(len(own), size=len(home))]), home, points, truth
+    )
+    answers[FIT] = found.landmarks
+    if peer:
+        answers[PEER] = peer.shapes(taken, folder)
+    errors = {name: score.nme(shapes, truth) for name, shapes in answers.items()}
+    eyes = -np.einsum("nvji,nvj->nvi", own[..., :3], own[..., 3]) - truth.mean(axis=1)[:, None]  # from face to camera
+    off = np.abs(found.yaw + np.degrees(np.arctan2(eyes[..., 0], eyes[..., 2])))
+    rows = []
+    for name, shapes in answers.items():
+        gain = compare.paired(errors[name], errors[KNOWN], subjects)
+        row = {"rig": rig, **compare.row(name, "", shapes, truth, subjects), "to_known": gain.ratio}
+        row |= {"to_known_low": gain.ratio_low, "to_known_high": gain.ratio_high}
+        rows.append(
+            row | ({"yaw_within_3": (off < NEAR).mean(), "residual": np.nanmean(found.residual)} if name == FIT else {})
+        )
+    return rows
+
+
+def flat(points2d: np.ndarray) -> np.ndarray:
+    """2D landmarks (N, 3, 106, 2), normalised, as features (N, 636)."""
+    return cameras.normalised(torch.from_numpy(np.array(points2d, float))).numpy().reshape(len(points2d), -1)
+
+
+def seen_by(shapes: np.ndarray, extrinsics: np.ndarray) -> np.ndarray:
+    """Where cameras (N, 3, 3, 4), whose pictures lie on their side, see shapes (N, 106, 3): (N, 3, 106, 2), upright."""
+    down, left, away = np.moveaxis(
+        shapes[:, None] @ np.swapaxes(extrinsics[..., :3], 2, 3) + extrinsics[:, :, None, :, 3], -1, 0
+    )
+    return np.stack([-left, down], axis=-1) / away[..., None]
+
+
+def best_ridge(draw: Callable, shapes: np.ndarray, points: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """What a ridge from drawn 2D landmarks, with noise, to shapes says of points (M, 636); the noise is the best of NOISE on
+    these very samples: it is to be a rival."""
+    rng, found = np.random.default_rng(0), []
+    for noise in NOISE:
+        seen = np.concatenate([flat(draw(rng)) for _ in range(COPIES)])
+        target = np.tile(shapes.reshape(len(shapes), -1), (COPIES, 1))
+        ridge = Ridge(PENALTY).fit(seen + rng.normal(0, noise, seen.shape), target)
+        found.append(ridge.predict(points).reshape(-1, COUNT, 3))
+    return min(found, key=lambda answer: score.nme(answer, truth).mean())
+
+
+@torch.inference_mode()
+def networks_alone(networks: released.Ensemble, batches: list[np.ndarray]) -> np.ndarray:
+    """The mean of the networks' own shapes (N, 106, 3)."""
+    sized = [
+        [np.array([[resized(view, size) for view in one] for one in batch]) for size in networks.sizes]
+        for batch in batches
+    ]
+    return torch.cat([networks(*map(torch.from_numpy, views))[0] for views in sized]).double().numpy()
+
+
+class Peer:
+    """MediaPipe's landmarker with a ridge that is fitted on the networks' own faces."""
+
+    def __init__(self, store: FaceStore, folder: Path, kept: Path) -> None:
+        self.look, known = peers.landmarker(peers.model(kept)), store.known
+        features = peers.features(*peers.looked_at(store, folder, self.look), 2)[known]
+        self.ridge = peers.fitted(features, store.points3d[known], store.table["subject"].to_numpy(str)[known])
+
+    def shapes(self, taken: FaceStore, folder: Path) -> np.ndarray:
+        return peers.shapes(self.ridge, peers.features(*peers.looked_at(taken, folder, self.look), 2))
+
+
+def draw(table: pd.DataFrame, file: Path) -> None:
+    """NME against the rig, a line for each contender."""
+    wide = table.pivot(index="rig", columns="name", values="nme").loc[table["rig"].unique(), table["name"].unique()]
+    axis = wide.plot(marker="o", figsize=(8, 4.5), xlabel="side cameras at (degrees; left,right,pitch)", ylabel="NME")
+    axis.set_ylim(0, min(0.12, 1.1 * wide.max().max()))
+    axis.set_xticks(range(len(wide)), wide.index)
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize=8)
+    axis.figure.savefig(file, dpi=110, bbox_inches="tight")
+    plt.close(axis.figure)

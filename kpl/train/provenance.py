@@ -11,7 +11,7 @@ from kpl.errors import BadInput
 from kpl.faces import FaceStore
 from kpl.files import checksum, code_checksum, read_json
 
-CODE = ("landmarks", "score", "networks", "train")  # what a trained network's numbers come from
+CODE = ("landmarks", "score", "cameras", "networks", "train")  # what a trained network's numbers come from
 MAY_CHANGE = {"faces", "runs", "workers", "tracker", "save_every"}  # parameters that do not change what a run finds
 SENTENCES = {
     "store": "on other faces",

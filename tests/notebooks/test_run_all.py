@@ -420,5 +420,5 @@ def test_notebooks_are_stored_as_agreed(file):
     assert sum("parameters" in cell["metadata"].get("tags", []) for cell in cells) == 1
     assert not any(cell["outputs"] or cell["execution_count"] for cell in cells)
     source = "".join("".join(cell["source"]) + "\n" for cell in cells)
-    most = 175 if file.stem == "04_stack" else 135  # 04 shows the trees and the neural head with its training
+    most = {"04_stack": 175, "05_submit": 150}.get(file.stem, 135)  # 04 shows two layers whole, 05 is the report too
     assert source.count("\n") <= most

@@ -40,6 +40,7 @@ HEADINGS = [
     "A face to turn",
     "The worst, and the best",
     "The submitted shapes",
+    "Where the cameras stood",
     "How it was made",
 ]
 

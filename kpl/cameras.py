@@ -83,9 +83,11 @@ def _fit(points2d: Tensor, doubt: Tensor, present: Tensor, mean: Tensor, modes: 
         pull = ((left * share)[..., None] * slope).sum(dim=(1, 2, 3)) + (expected - state) * precision
         damped = normal + torch.diag_embed(normal.diagonal(dim1=1, dim2=2) * damping + 1e-6)
         tried = state + torch.linalg.solve(damped, pull)
-        better = (compared(tried)[2] < cost)[:, None]
-        state, damping = torch.where(better, tried, state), torch.where(better, damping / 4, damping * 6)
-        shapes, left, cost = compared(state)
+        found = tried, damping / 4, *compared(tried)
+        better, old = found[-1] < cost, (state, damping * 6, shapes, left, cost)
+        state, damping, shapes, left, cost = (
+            torch.where(better.view(-1, *[1] * (one.dim() - 1)), new, one) for new, one in zip(found, old)
+        )
     _, cameras = unpacked(state)
     residual = (points - seen(shapes[:, None], cameras)).square().sum(dim=3).mean(dim=2).sqrt()
     back = turns(cameras[..., :4])[..., 2, :]  # (N, 3, 3)

@@ -81,6 +81,11 @@ class Ensemble(nn.Module):
         points2d, doubt = points2d.masked_fill(missing[..., None], torch.nan), doubt.masked_fill(missing, torch.nan)
         return mean, self._spread(torch.stack(members), own), points2d, doubt
 
+    def sized(self, crops: np.ndarray) -> list[Tensor]:
+        """Samples' crops (B, 3, S, S, 3) uint8 as `forward` wants them: for each network at its own size."""
+        views = ([[resized(view, size) for view in sample] for sample in crops] for size in self.sizes)
+        return [torch.from_numpy(np.array(seen)).to(self.device) for seen in views]
+
     def _spread(self, members: Tensor, own: list[Tensor]) -> Tensor:
         """(B, 106): how far the members (M, B, 106, 3) disagree, joined with what the networks expect of themselves; or,
         where they expect nothing, with the landmark's usual error. Scaled by the factor that held-out errors gave."""
@@ -122,16 +127,16 @@ def released_file() -> Path:
 def answer(ensemble: Ensemble, crops: np.ndarray) -> Answer:
     """What is said of samples' crops (B, 3, S, S, 3) uint8; a black view is a missing one. The landmarks are the shape that is
     fitted to the networks' 2D landmarks, or, where they look for none, the mean of the networks' own."""
-    views = [np.array([[resized(view, size) for view in sample] for sample in crops]) for size in ensemble.sizes]
-    mean, spread, points2d, doubt = ensemble(*(torch.from_numpy(seen).to(ensemble.device) for seen in views))
+    mean, spread, points2d, doubt = ensemble(*ensemble.sized(crops))
     present = points2d.isfinite().all(dim=3).all(dim=2)
     unknown = torch.full_like(doubt[..., 0], torch.nan)
     found = mean, spread, points2d, unknown, unknown, unknown
-    if "shapes" in ensemble.card and present.any(dim=1).all():
+    if "shapes" in ensemble.card:
         fit = cameras.fit(points2d, doubt, present, ensemble.shapes.mean, ensemble.shapes.modes)
         center, more = ensemble.shapes.mean.double().cpu(), ensemble.card["shapes"]
         # The prior makes shapes timid, and what is badly explained is badly known.
-        worse = (fit.residual.square().nanmean(dim=1) / more["residual"] ** 2 / 2 + 0.5).sqrt()
+        times = (fit.residual / more["residual"]).square().nanmean(dim=1).nan_to_num(1.0)  # of a sample without a view
+        worse = (times / 2 + 0.5).sqrt()
         landmarks = center + more["gain"] * (fit.shapes - center)
         found = landmarks, spread.double().cpu() * worse[:, None], points2d, fit.yaw, fit.pitch, fit.residual
     return Answer(*(part.double().cpu().numpy() for part in found))

@@ -25,7 +25,6 @@ from kpl.faces import FaceStore
 from kpl.files import read_json, read_npz
 from kpl.landmarks import COUNT
 from kpl.train import trained
-from kpl.train.augment import resized
 
 RIGS = ["20", "28", "40", "50", "60", "25,45", "40,40,15"]  # of python -m kpl.studio
 NOISE = (0.03, 0.05, 0.08)  # RMS radii of a view's landmarks: of the ridges, the best for each is taken
@@ -140,11 +139,7 @@ def best_ridge(draw: Callable, shapes: np.ndarray, points: np.ndarray, truth: np
 @torch.inference_mode()
 def networks_alone(networks: released.Ensemble, batches: list[np.ndarray]) -> np.ndarray:
     """The mean of the networks' own shapes (N, 106, 3)."""
-    sized = [
-        [np.array([[resized(view, size) for view in one] for one in batch]) for size in networks.sizes]
-        for batch in batches
-    ]
-    return torch.cat([networks(*map(torch.from_numpy, views))[0] for views in sized]).double().numpy()
+    return torch.cat([networks(*networks.sized(batch))[0] for batch in batches]).double().cpu().numpy()
 
 
 class Peer:

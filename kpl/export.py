@@ -1,10 +1,10 @@
 """`python -m kpl.export --out face.onnx`: the released networks as one ONNX file, compared with torch.
 
 Input `views` (B, 3, S, S, 3) uint8: crops of the left, middle and right picture, RGB, upright, a missing one black; S
-is the network's image size. Several networks have an input each, `views0`, `views1`. Outputs: `landmarks` (B, 106, 3)
-in the canonical frame, the networks' own, `spread` (B, 106), `points2d` (B, 3, 106, 2) and their `doubt` (B, 3, 106). What
-kpl.predict answers is fitted to the last two by kpl.cameras.fit, which is no network and no part of the file. Needs
-requirements-export.txt.
+is the network's image size. Several networks have an input each, `views0`, `views1`. Outputs: `points2d` (B, 3, 106, 2), the
+landmarks in the crops, crop units, and their `doubt` (B, 3, 106), to which kpl.cameras.fit, which is no network and no part of
+the file, fits what kpl.predict answers; and `landmarks` (B, 106, 3) in the canonical frame, the heads' own and far less exact.
+Needs requirements-export.txt.
 """
 
 import argparse
@@ -40,7 +40,7 @@ def export(members: released.Ensemble, file: Path) -> float:
     """
     count = len(members.sizes)
     names = {"input_names": ["views"] if count == 1 else [f"views{i}" for i in range(count)]}
-    names["output_names"] = ["landmarks", "spread", "points2d", "doubt"]
+    names["output_names"] = ["landmarks", "points2d", "doubt"]
     shapes = {"views": ({0: torch.export.Dim("samples", min=1, max=1024)},) * count}
     how = {"dynamo": True, "opset_version": OPSET, "dynamic_shapes": shapes, "verbose": False}
     try:

@@ -20,7 +20,7 @@ from kpl.errors import BadInput
 from kpl.faces import FaceStore, recipes
 from kpl.files import atomic, read_json, read_npz, writable, write_json
 from kpl.landmarks import COUNT
-from kpl.released import CARD, RELEASED, Answer, Ensemble, Shapes, answer
+from kpl.released import CARD, RELEASED, Answer, Ensemble, answer
 from kpl.train import trained
 
 LARGEST = 25_000_000  # bytes of all weights
@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> None:
         raise SystemExit(f"kpl.release: {error}") from None
     for row in card["scores"]:
         print(f"{row['split']}: {row['name']} NME {row['nme']:.4f} ({row['nme_low']:.4f} to {row['nme_high']:.4f})")
-    print(f"{options.out}: {card['bytes'] / 1e6:.1f} MB, calibration {card['calibration']:.2f}")
+    print(f"{options.out}: {card['bytes'] / 1e6:.1f} MB")
 
 
 def make(
@@ -68,11 +68,9 @@ def make(
         "crop_size": store.recipe["size"],
         "data": data or f"{len(known)} samples of {known.nunique()} subjects",
         "licence": licence,
-        "usual_error": [1.0] * COUNT,
-        "calibration": 1.0,
+        "usual": {"error": [1.0] * COUNT, "residual": 1.0, "doubt": 1.0},
     }
     members = Ensemble(card, [trained(one, made) for one, made in zip(run, configs)])
-    _learn_shapes(members, store, held_out)
     before = answers(members, store, held_out).landmarks
     files: dict[str, bytes] = {}
     for one, entry, network in zip(run, card["networks"], members.networks):
@@ -84,11 +82,7 @@ def make(
     if not moved <= MOVED:
         raise BadInput(f"half precision moves the landmarks by {moved:.1%} of their error: release other networks.")
     card["parity"] = {"moved": moved}
-    if "shapes" in card:
-        card["shapes"]["file"] = _add(files, "shapes", members.shapes.state_dict())
-    errors = np.linalg.norm(after - gt, axis=2)
-    card["usual_error"] = np.round(errors.mean(axis=0), 5).tolist()
-    card["calibration"] = float(errors.mean() / answers(members, store, held_out).spread.mean())
+    card["usual"] = _usual(members, store, held_out)
     card["scores"] = _scores(members, store, held_out, captures.truth(config.path(truth)) if truth else {})
     card["bytes"] = sum(map(len, files.values()))
     if card["bytes"] > LARGEST:
@@ -157,22 +151,16 @@ def _add(files: dict[str, bytes], name: str, tensors: dict[str, Tensor]) -> str:
     return file
 
 
-def _learn_shapes(members: Ensemble, store: FaceStore, held_out: np.ndarray) -> None:
-    """How the shapes scatter that the networks learnt from, and on held-out samples: how much too timid those are that are
-    fitted to the networks' 2D landmarks, how well they usually explain these, and where the cameras stand."""
-    if not np.isfinite(answers(members, store, held_out[:1]).points2d).any():
-        return  # the networks look for none
-    known = store.points3d[np.setdiff1d(np.flatnonzero(store.known), held_out)]
-    members.shapes = Shapes(known)
-    members.card["shapes"] = {"gain": 1.0, "residual": 1.0, "samples": len(known)}
+def _usual(members: Ensemble, store: FaceStore, held_out: np.ndarray) -> dict[str, Any]:
+    """What the spread is measured by, and where the cameras stand, on held-out samples."""
     found = answers(members, store, held_out)
-    own, truth = (points - known.mean(axis=0) for points in (found.landmarks, store.points3d[held_out]))
-    members.card["shapes"] |= {
-        "gain": float((own * truth).sum() / (own * own).sum()),
-        "residual": float(np.sqrt(np.nanmean(found.residual**2))),
-        "yaw": np.nanmean(found.yaw, axis=0).round(1).tolist(),
-        "yaw_deviation": np.nanstd(found.yaw, axis=0).round(1).tolist(),
-    }
+    usual = members.card["usual"]
+    if np.isfinite(found.residual).any():
+        usual |= {name: float(np.sqrt(np.nanmean(getattr(found, name) ** 2))) for name in ("residual", "doubt")}
+        usual |= {"yaw": np.nanmean(found.yaw, axis=0).round(1).tolist()}
+        usual |= {"yaw_deviation": np.nanstd(found.yaw, axis=0).round(1).tolist()}
+    errors = np.linalg.norm(found.landmarks - store.points3d[held_out], axis=2).mean(axis=0)
+    return usual | {"error": (errors / answers(members, store, held_out).spread.mean(axis=0)).round(5).tolist()}
 
 
 def _scores(members: Ensemble, store: FaceStore, held_out: np.ndarray, truth: dict[str, np.ndarray]) -> list[dict]:
@@ -185,7 +173,10 @@ def _scores(members: Ensemble, store: FaceStore, held_out: np.ndarray, truth: di
     for split, rows in {"held_out": held_out, "test": test}.items():
         if len(rows):
             gt = np.stack([truth[name] for name in names[rows]])
-            shapes = {"released": answers(members, store, rows).landmarks, "mean_shape": np.broadcast_to(mean, gt.shape)}
+            shapes = {
+                "released": answers(members, store, rows).landmarks,
+                "mean_shape": np.broadcast_to(mean, gt.shape),
+            }
             scores = [compare.row(name, split, pred, gt, subjects[rows]) for name, pred in shapes.items()]
             table += [row | {"samples": len(rows)} for row in scores]
     return table
@@ -194,12 +185,11 @@ def _scores(members: Ensemble, store: FaceStore, held_out: np.ndarray, truth: di
 def _publish(folder: Path, files: dict[str, bytes], card: dict[str, Any]) -> None:
     """Write the weights, then the card, which makes them the release; then delete what only the older card names."""
     older = _older(folder)
-    entries = [*older["networks"], *(older[part] for part in ("correction", "shapes") if part in older)]
     for name, content in files.items():
         with atomic(folder / name) as temporary:
             temporary.write_bytes(content)
     write_json(folder / CARD, card)
-    for name in {Path(entry["file"]).name for entry in entries} - files.keys():
+    for name in {Path(entry["file"]).name for entry in older["networks"]} - files.keys():
         (folder / name).unlink(missing_ok=True)
 
 

@@ -33,8 +33,8 @@ def pictures(
 def fitted(seen: np.ndarray, doubt: np.ndarray | None = None, present=(True, True, True)) -> cameras.Fit:
     known = people(300, seed=1)
     doubt = np.ones(seen.shape[:3]) if doubt is None else doubt
-    parts = torch.from_numpy(seen), torch.from_numpy(doubt), torch.tensor(present).expand(len(seen), 3)
-    return cameras.fit(*parts, torch.from_numpy(known.mean(axis=0)), torch.from_numpy(cameras.components(known)))
+    seen = np.where(np.array(present)[:, None, None], seen, np.nan)
+    return cameras.fit(torch.from_numpy(seen), torch.from_numpy(doubt), cameras.known_shapes(known))
 
 
 @pytest.mark.parametrize("yaw, pitch", [((28, 0, -28), 0), ((20, 0, -20), 5), ((60, 0, -60), 0), ((25, 4, -45), -15)])
@@ -73,6 +73,6 @@ def test_three_people_explain_worse_than_one():
 
 
 def test_few_shapes_have_few_components():
-    found = cameras.components(people(5, seed=1))
+    found = cameras.known_shapes(people(5, seed=1)).modes
     assert found.shape == (cameras.COMPONENTS, 106, 3)
     assert found[:4].any(axis=(1, 2)).all() and not found[4:].any()

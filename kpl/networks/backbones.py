@@ -160,7 +160,9 @@ def _hub_file(model_name: str) -> Path:
     try:
         file = published.hf_hub_id, "model.safetensors"
         if not try_to_load_from_cache(*file):
-            get_hf_file_metadata(hf_hub_url(*file), timeout=HUB_SECONDS)  # asks once, where a download tries for 25 seconds
+            get_hf_file_metadata(
+                hf_hub_url(*file), timeout=HUB_SECONDS
+            )  # asks once, where a download tries for 25 seconds
         return Path(hf_hub_download(*file, etag_timeout=HUB_SECONDS))
     except Exception as error:  # noqa: BLE001  whatever HTTP library the hub's client uses raises its own
         raise BadInput(f"{published.hf_hub_id} cannot be had from the hub ({type(error).__name__}).") from None

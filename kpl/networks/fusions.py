@@ -24,7 +24,6 @@ class Features(NamedTuple):
 
     vectors: Tensor  # (B, A, D), A is 1, or 3 where each view answers for itself
     levels: list[Tensor]  # feature maps (B, 3 or 1, C, H, W), coarse last, [] if not asked for
-    points: Tensor | None  # (B, 3, 212) normalised 2D landmarks
     maps: Tensor | None  # (B, 3, 106, H, W) logits
     present: Tensor  # (B, 3) bool
 
@@ -42,7 +41,7 @@ class Average(nn.Module):
 
     def forward(self, pixels: Tensor, present: Tensor) -> Features:
         means, levels, _ = self.encoders(pixels)
-        return Features(means[-1], levels, None, None, present)
+        return Features(means[-1], levels, None, present)
 
 
 class Late(nn.Module):
@@ -62,7 +61,7 @@ class Late(nn.Module):
         means, levels, maps = self.encoders(pixels)
         points = normalised(spatial_softmax(maps)).flatten(2)  # (B, 3, 212)
         vectors = torch.where(present[..., None], torch.cat([*means, points], dim=2), self.missing)  # (B, 3, D)
-        return Features(vectors.flatten(1)[:, None], levels, points, maps, present)
+        return Features(vectors.flatten(1)[:, None], levels, maps, present)
 
 
 class Early(nn.Module):
@@ -107,7 +106,7 @@ class Channels9(nn.Module):
 def trunk_features(levels: list[Tensor], present: Tensor, with_levels: bool) -> Features:
     """Of one trunk's levels, each (B, C, H, W): their means side by side."""
     vectors = torch.cat([level.mean(dim=(2, 3)) for level in levels], dim=1)[:, None]  # (B, 1, D)
-    return Features(vectors, [level[:, None] for level in levels] if with_levels else [], None, None, present)
+    return Features(vectors, [level[:, None] for level in levels] if with_levels else [], None, present)
 
 
 def conv(channels_in: int, channels_out: int, kernel: int = 3) -> list[nn.Module]:

@@ -1,14 +1,11 @@
-"""2D landmark maps, the points they stand for, and the shape that follows linearly from those."""
+"""2D landmark maps, and the points they stand for."""
 
 import torch
-from torch import Tensor, nn
-
-from kpl.landmarks import COUNT
+from torch import Tensor
 
 VIEWS = 3
-# The seven sets of views that can be present; a set's place is p0 + 2 p1 + 4 p2 - 1.
+# The seven sets of views that can be present, all three last.
 SUBSETS = [[bool(code >> view & 1) for view in range(VIEWS)] for code in range(1, 2**VIEWS)]
-LARGEST_LIFT = 3.0  # deviations: early in training the 2D landmarks, and what is lifted from them, are anywhere
 
 
 def spatial_softmax(maps: Tensor) -> Tensor:
@@ -31,24 +28,3 @@ def scatter(maps: Tensor) -> Tensor:
         place, along = (torch.arange(size, device=maps.device) + 0.5) / size, share.sum(dim=other)
         variance = variance + (along * place**2).sum(dim=-1) - (along * place).sum(dim=-1) ** 2
     return variance.clamp_min(0).sqrt()
-
-
-class LinearLift(nn.Module):
-    """Standardised residuals that follow linearly from the views' normalised 2D landmarks, fitted by kpl.train.lift
-    for each subset of views; zero until then. Nothing in it is trained."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("weight", torch.zeros(len(SUBSETS), COUNT * 3, VIEWS * COUNT * 2))
-        self.register_buffer("bias", torch.zeros(len(SUBSETS), COUNT * 3))
-
-    def forward(self, points: Tensor, present: Tensor) -> Tensor:
-        """points (B, 3, 212), present (B, 3) bool -> (B, 106, 3); zero where no view is present. It passes no gradient
-        back, or it would bend the 2D landmarks."""
-        subset = (present * torch.tensor([1, 2, 4], device=present.device)).sum(dim=1) - 1  # (B,)
-        with torch.autocast(points.device.type, enabled=False):
-            points = points.detach().float().flatten(1)  # (B, 636)
-            all_lifts = torch.einsum("bp,srp->bsr", points, self.weight) + self.bias
-        own = all_lifts[torch.arange(points.shape[0], device=points.device), subset]
-        lifted = own * present.any(dim=1, keepdim=True)
-        return lifted.clamp(-LARGEST_LIFT, LARGEST_LIFT).unflatten(1, (COUNT, 3))

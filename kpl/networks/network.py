@@ -2,7 +2,9 @@
 
 views (B, 3, S, S, 3) uint8  -- fusion -->   features: one vector, or one a view; feature maps; 2D landmarks of each view
                              -- head -->     standardised residuals to the mean shape, averaged over the vectors
-                             -- lift -->     plus what follows linearly from the 2D landmarks, where a fusion finds them
+
+Where it finds 2D landmarks, the better answer is the shape that is fitted to these (kpl.cameras); the network holds what that
+needs to know of shapes.
 """
 
 from typing import NamedTuple
@@ -10,12 +12,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from kpl.cameras import Shapes
 from kpl.landmarks import COUNT
 from kpl.networks.fusions import FUSIONS
 from kpl.networks.heads import ATTENDING, HEADS, Spread
-from kpl.networks.maps import SUBSETS, LinearLift
+from kpl.networks.maps import SUBSETS
 
-UNKNOWN = torch.zeros(COUNT, 3)
+UNKNOWN = Shapes(torch.zeros(COUNT, 3), torch.zeros(COUNT, 3))
 
 
 class Answer(NamedTuple):
@@ -27,23 +30,26 @@ class Answer(NamedTuple):
 
 
 class FaceNetwork(nn.Module):
-    """A fusion of the views' features, a head, how far off each landmark may be, and the lift.
+    """A fusion of the views' features, a head, and how far off each landmark may be.
 
-    fusion, head: made by FUSIONS and HEADS. shape_mean, shape_scale: (106, 3) mean and standard deviation of the
-    training shapes; the head's answer is a residual in these units. view_dropout: how likely a sample in training loses
-    one or two of its views. A view that is black all over is missing: the others answer without it.
+    fusion, head: made by FUSIONS and HEADS. shapes: of the training; the head's answer is a residual to their mean in units
+    of their scale, and modes that are zero say that the 2D landmarks are not taught, so that no shape is fitted to them.
+    view_dropout: how likely a sample in training loses one or two of its views. A view that is black all over is missing:
+    the others answer without it.
     """
 
-    def __init__(
-        self, fusion: nn.Module, head: nn.Module, shape_mean: Tensor, shape_scale: Tensor, view_dropout: float = 0.0
-    ) -> None:
+    def __init__(self, fusion: nn.Module, head: nn.Module, shapes: Shapes, view_dropout: float = 0.0) -> None:
         super().__init__()
         self.fusion, self.head = fusion, head
         self.view_dropout = view_dropout
         self.spread = Spread(fusion.width)
-        self.lift = LinearLift() if fusion.finds_points else None
-        self.register_buffer("shape_mean", shape_mean.detach().clone().float().contiguous())
-        self.register_buffer("shape_scale", shape_scale.detach().clone().float().contiguous())
+        for name, part in shapes._asdict().items():
+            self.register_buffer(f"shape_{name}", part.detach().clone().float().contiguous())
+
+    @property
+    def shapes(self) -> Shapes:
+        """As given, on the network's device."""
+        return Shapes(self.shape_mean, self.shape_scale, self.shape_modes)
 
     def forward(self, views: Tensor) -> Answer:
         """views: (B, 3, S, S, 3) uint8, RGB, upright."""
@@ -53,8 +59,6 @@ class FaceNetwork(nn.Module):
         pixels = views.permute(0, 1, 4, 2, 3).float() / 255  # (B, 3, RGB, S, S)
         features = self.fusion(pixels, present)
         residual = mean_answer(self.head(features), present).float()  # (B, A, 106, 3) -> (B, 106, 3)
-        if self.lift is not None:
-            residual = residual + self.lift(features.points, present)
         spread = mean_answer(self.spread(features), present).float() + self.shape_scale.mean(dim=1).log()
         return Answer(self.shape_mean + self.shape_scale * residual, features.maps, spread)
 
@@ -66,14 +70,13 @@ def create(
     share: str,
     head: str,
     dropout: float,
-    shape_mean: Tensor = UNKNOWN,
-    shape_scale: Tensor = UNKNOWN,
+    shapes: Shapes = UNKNOWN,
     view_dropout: float = 0.0,
 ) -> FaceNetwork:
     """The untrained network of a run's parameters; shapes, if not given, come with the weights that are loaded into it.
     Raises BadInput for what the backbone cannot do."""
     fused = FUSIONS[fusion](backbone, image_size, share, "none", with_levels=head in ATTENDING)
-    return FaceNetwork(fused, HEADS[head](fused.width, fused.channels, dropout), shape_mean, shape_scale, view_dropout)
+    return FaceNetwork(fused, HEADS[head](fused.width, fused.channels, dropout), shapes, view_dropout)
 
 
 def views_present(views: Tensor) -> Tensor:

@@ -1,17 +1,19 @@
 """Predictions of trained networks."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from kpl import cameras
+from kpl.cameras import Shapes
 from kpl.errors import BadInput
 from kpl.faces import FaceStore
 from kpl.files import read_json
 from kpl.landmarks import COUNT, MIRROR
-from kpl.networks import FaceNetwork, create, load_weights
+from kpl.networks import FaceNetwork, create, load_weights, scatter, spatial_softmax, views_present
 from kpl.train.views import Views, ahead
 
 
@@ -25,18 +27,50 @@ def mirror_shape(points: Tensor) -> Tensor:
     return points[:, MIRROR.tolist()] * points.new_tensor([-1.0, 1.0, 1.0])
 
 
-def asked_twice(network: FaceNetwork, views: Tensor) -> Tensor:
-    """Canonical shapes (B, 106, 3): the mean of what a network says of views (B, 3, S, S, 3) and of their mirror image. A
-    mirrored face is a face."""
-    plain, mirrored = network(views).points3d.float(), network(mirror_views(views)).points3d.float()
-    return (plain + mirror_shape(mirrored)) / 2
+def mirror_places(points2d: Tensor) -> Tensor:
+    """2D landmarks (B, 3, 106, 2) of mirrored views as they lie in the views themselves; crop units."""
+    places = points2d[:, [2, 1, 0]][:, :, MIRROR.tolist()]
+    return torch.stack([1 - places[..., 0], places[..., 1]], dim=-1)
+
+
+class Look(NamedTuple):
+    """What a network sees in B samples. What it does not look for, and whatever is of a missing view, is NaN."""
+
+    points3d: Tensor  # (B, 106, 3) canonical frame, by its head
+    points2d: Tensor  # (B, 3, 106, 2) crop units
+    doubt: Tensor  # (B, 3, 106) how wide each one's map is, crop units
+
+
+def look(network: FaceNetwork, views: Tensor, twice: bool = True) -> Look:
+    """At views (B, 3, S, S, 3) uint8; twice: the mean of what is said of them and of their mirror image. A mirrored face is a
+    face."""
+    answers = [network(views)] + [network(mirror_views(views))] * twice
+    points3d = [answers[0].points3d.float()] + [mirror_shape(one.points3d.float()) for one in answers[1:]]
+    points2d, doubt = views.new_full((2, len(views), 3, COUNT), torch.nan, dtype=torch.float32)
+    points2d = points2d[..., None].expand(-1, -1, -1, 2)
+    if answers[0].maps is not None:
+        places, widths = zip(*((spatial_softmax(one.maps), scatter(one.maps)) for one in answers))
+        points2d = torch.stack([places[0], *map(mirror_places, places[1:])]).mean(dim=0)
+        doubt = torch.stack([widths[0], *(one[:, [2, 1, 0]][:, :, MIRROR.tolist()] for one in widths[1:])]).mean(dim=0)
+    missing = ~views_present(views)[:, :, None]
+    points2d, doubt = points2d.masked_fill(missing[..., None], torch.nan), doubt.masked_fill(missing, torch.nan)
+    return Look(torch.stack(points3d).mean(dim=0), points2d, doubt)
+
+
+def fit_cameras(seen: Look, shapes: Shapes) -> cameras.Fit | None:
+    """Shape and cameras that explain the 2D landmarks; None of a network that was not taught to find any."""
+    return (
+        cameras.fit(seen.points2d, seen.doubt, shapes)
+        if shapes.modes.any() and seen.points2d.isfinite().any()
+        else None
+    )
 
 
 def predict_rows(
     network: FaceNetwork, store: FaceStore, image_size: int, rows: np.ndarray, batch_size: int, twice: bool = False
 ) -> np.ndarray:
-    """The network's shapes for the given rows of a store, in order: (R, 106, 3), canonical frame. twice: see
-    `asked_twice`."""
+    """The network's shapes for the given rows of a store, in order: (R, 106, 3), canonical frame: fitted to its 2D
+    landmarks, or the head's where it finds none. twice: see `look`."""
     if not len(rows):
         return np.empty((0, COUNT, 3))
     size = 4 * batch_size  # of training; here nothing is kept for a way back
@@ -45,9 +79,10 @@ def predict_rows(
     answers = []
     with torch.inference_mode():
         for batch in ahead(Views(store, image_size), keys):
-            views = batch.views.to(network.shape_mean.device)
-            answers.append((asked_twice(network, views) if twice else network(views).points3d.float()).cpu())
-    return torch.cat(answers).double().numpy()
+            seen = look(network, batch.views.to(network.shape_mean.device), twice)
+            fit = fit_cameras(seen, network.shapes)
+            answers.append((seen.points3d if fit is None else fit.shapes).cpu().double())
+    return torch.cat(answers).numpy()
 
 
 def trained(folder: Path, config: dict[str, Any], file: str = "weights.safetensors") -> FaceNetwork:

@@ -1,7 +1,7 @@
 """Cameras that stand elsewhere: what finds the shape when the rig is not the one that the networks were trained for.
 
 The studio takes the same new people with other rigs. The networks' 2D landmarks are lifted to 3D by a ridge that knows the
-rig of the networks' captures, as they have one inside; by a ridge that was fitted for just the rig at hand, to training
+rig of the networks' captures; by a ridge that was fitted for just the rig at hand, to training
 shapes as that rig's very cameras see them, with as much noise as serves it best, which nobody has; and by the fit of shape
 and cameras, which knows no rig (kpl.cameras). MediaPipe's ridge knows the rig of the captures, too (bench peers).
 """
@@ -29,7 +29,7 @@ from kpl.train import trained
 RIGS = ["20", "28", "40", "50", "60", "25,45", "40,40,15"]  # of python -m kpl.studio
 NOISE = (0.03, 0.05, 0.08)  # RMS radii of a view's landmarks: of the ridges, the best for each is taken
 COPIES, PENALTY, NEAR = 8, 10.0, 3.0  # noisy copies of each shape; the ridges'; degrees
-NETWORK, HOME, KNOWN = "networks alone", "ridge, the networks' rig", "ridge, just this rig"
+HOME, KNOWN = "ridge, the networks' rig", "ridge, just this rig"
 FIT, PEER = "shape and cameras fitted", "MediaPipe + ridge, the networks' rig"
 
 
@@ -44,30 +44,28 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--no-peer", action="store_true", help="leave MediaPipe out")
     options = parser.parse_args(arguments)
     store = faces.load(options.faces)
-    networks = released.load(options.weights) if options.weights else of_run(options.run, store)
+    networks = released.load(options.weights) if options.weights else of_run(options.run)
     peer = None if options.no_peer else Peer(store, options.captures, options.out.parent)
     rows = []
     for rig in options.rigs:
         taken = take(options.out.parent / "cameras" / rig, rig, options.subjects)
         rows += measured(rig, taken, store, networks, peer)
-        print(pd.DataFrame(rows[-5:])[["rig", "name", "nme", "to_known", "yaw_within_3"]].round(4), flush=True)
+        print(pd.DataFrame(rows[-4:])[["rig", "name", "nme", "to_known", "yaw_within_3"]].round(4), flush=True)
     table = pd.DataFrame(rows)
     draw(table, options.out.with_suffix(".png"))
     report.publish(table.round(5), options.out)
 
 
-def of_run(run: Path | None, store: FaceStore) -> released.Ensemble:
-    """The folds of a network that looks for 2D landmarks, with the scatter of the shapes in their faces. Raises BadInput if there
-    is none."""
+def of_run(run: Path | None) -> released.Ensemble:
+    """The folds of a network that looks for 2D landmarks. Raises BadInput if there is none."""
     run = run or next(iter(sorted(path("output/runs").glob("*_late_*"))), path("output/runs"))
     folds = sorted(file.parent for file in run.glob("fold*/done.json"))
     if not folds:
         raise BadInput(f"{run} holds no finished fold: do the default run first (./run_all.sh), or name another --run.")
     configs = [read_json(fold / "config.json") for fold in folds]
-    card = {"networks": [{"config": config} for config in configs], "usual_error": [1.0] * COUNT, "calibration": 1.0}
-    found = released.Ensemble(card, [trained(*pair) for pair in zip(folds, configs)])
-    found.shapes, card["shapes"] = released.Shapes(store.points3d[store.known]), {"gain": 1.0, "residual": 1.0}
-    return found
+    usual = {"error": [1.0] * COUNT, "residual": 1.0, "doubt": 1.0}
+    card = {"networks": [{"config": config} for config in configs], "usual": usual}
+    return released.Ensemble(card, [trained(*pair) for pair in zip(folds, configs)])
 
 
 def take(folder: Path, rig: str, subjects: int) -> FaceStore:
@@ -89,8 +87,7 @@ def measured(
     points = flat(found.points2d)
     own = read_npz(folder / "cameras.npz", ("samples", "extrinsics"))
     own = own["extrinsics"][pd.Index(own["samples"]).get_indexer(taken.table["sample"])]  # (N, 3, 3, 4)
-    answers = {NETWORK: networks_alone(networks, batches)}
-    answers[HOME] = best_ridge(lambda rng: store.points2d[store.known], home, points, truth)
+    answers = {HOME: best_ridge(lambda rng: store.points2d[store.known], home, points, truth)}
     answers[KNOWN] = best_ridge(
         lambda rng: seen_by(home, own[rng.integers(len(own), size=len(home))]), home, points, truth
     )
@@ -134,12 +131,6 @@ def best_ridge(draw: Callable, shapes: np.ndarray, points: np.ndarray, truth: np
         ridge = Ridge(PENALTY).fit(seen + rng.normal(0, noise, seen.shape), target)
         found.append(ridge.predict(points).reshape(-1, COUNT, 3))
     return min(found, key=lambda answer: score.nme(answer, truth).mean())
-
-
-@torch.inference_mode()
-def networks_alone(networks: released.Ensemble, batches: list[np.ndarray]) -> np.ndarray:
-    """The mean of the networks' own shapes (N, 106, 3)."""
-    return torch.cat([networks(*networks.sized(batch))[0] for batch in batches]).double().cpu().numpy()
 
 
 class Peer:

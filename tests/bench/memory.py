@@ -6,6 +6,7 @@ import time
 import torch
 
 from kpl import networks
+from kpl.cameras import Shapes
 from kpl.errors import BadInput
 from kpl.landmarks import MEAN_SHAPE
 
@@ -32,7 +33,7 @@ def measured(backbone: str, size: int, batch: int) -> tuple[float, float]:
     """Peak of allocated memory in GiB and seconds of a step in fp16: late fusion, an encoder a view, `fc`, AdamW."""
     torch.cuda.empty_cache()
     mean, scale = torch.from_numpy(MEAN_SHAPE).float(), torch.full((106, 3), 0.05)
-    network = networks.create(backbone, size, "late", "none", "fc", 0.1, mean, scale).cuda().train()
+    network = networks.create(backbone, size, "late", "none", "fc", 0.1, Shapes(mean, scale)).cuda().train()
     if not backbone.startswith("resnest"):
         network.to(memory_format=torch.channels_last)
     optimizer, scaler = torch.optim.AdamW(network.parameters(), 1e-4, fused=True), torch.amp.GradScaler("cuda")

@@ -3,10 +3,10 @@ import torch
 from safetensors.torch import save_file
 
 from kpl import networks
+from kpl.cameras import Shapes, normalised
 from kpl.errors import BadInput
-from kpl.cameras import normalised
 from kpl.landmarks import MEAN_SHAPE, mirror_points2d
-from kpl.networks import LOSSES, backbones, maps, points2d_loss, spread_loss
+from kpl.networks import LOSSES, backbones, points2d_loss, spread_loss
 from kpl.networks.network import mean_answer, without_some
 
 MEAN, SCALE = torch.from_numpy(MEAN_SHAPE).float().contiguous(), torch.full((106, 3), 0.05)
@@ -15,7 +15,7 @@ SIZE = 32
 
 def network(backbone="mobilenetv3", fusion="late", share="all", head="fc", size=SIZE, view_dropout=0.0):
     torch.manual_seed(0)
-    return networks.create(backbone, size, fusion, share, head, 0.1, MEAN, SCALE, view_dropout)
+    return networks.create(backbone, size, fusion, share, head, 0.1, Shapes(MEAN, SCALE), view_dropout)
 
 
 def awake(net):
@@ -198,28 +198,6 @@ def test_answers_are_averaged_over_the_views_that_are_there_without_rounding():
 def test_normalised_points_forget_the_crop():
     points = torch.rand(2, 3, 106, 2)
     assert torch.allclose(normalised(points), normalised(points * 0.5 + 0.2), atol=1e-4)
-
-
-def test_the_lift_is_added_bounded_and_bends_no_landmark():
-    net = network().eval()
-    net.lift.bias += 1.0
-    answer = net(pictures())
-    assert torch.allclose(answer.points3d, (MEAN + SCALE).expand(2, -1, -1), atol=1e-5)
-    net.lift.bias += 100.0
-    assert torch.allclose(net(pictures()).points3d, (MEAN + maps.LARGEST_LIFT * SCALE).expand(2, -1, -1), atol=1e-5)
-    net.lift.bias.zero_()
-    net.lift.weight.fill_(1e-3)
-    net(pictures()).points3d.sum().backward()
-    # The head starts at zero, the lift passes nothing back.
-    assert net.fusion.encoders.encoders[0].maps.weight.grad.abs().max() == 0
-
-
-def test_the_lift_is_the_one_of_the_views_that_are_there():
-    lift = maps.LinearLift()
-    lift.bias += torch.arange(1.0, 8.0)[:, None] / 7
-    present = torch.tensor([*networks.SUBSETS, [False] * 3])
-    lifted = lift(torch.rand(8, 3, 212), present)
-    assert torch.allclose(lifted, torch.tensor([1.0, 2, 3, 4, 5, 6, 7, 0])[:, None, None] / 7)
 
 
 @pytest.mark.parametrize(

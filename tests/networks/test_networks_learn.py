@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from kpl import faces, score
+from kpl.cameras import Shapes
 from kpl.networks import FUSIONS, HEADS, LOSSES, SUBSETS, create, spread_loss
 from kpl.train import views
 
@@ -33,8 +34,7 @@ def learned(samples, fusion, head, view_dropout=0.0):
         "mirrored",
         head,
         0.0,
-        shapes.mean(dim=0),
-        shapes.std(dim=0) + 1e-4,
+        Shapes(shapes.mean(dim=0), shapes.std(dim=0) + 1e-4),
         view_dropout=view_dropout,
     )
     optimizer = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=0.0)

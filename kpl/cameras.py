@@ -31,9 +31,7 @@ class Shapes(NamedTuple):
 
     mean: Tensor  # (106, 3)
     scale: Tensor  # (106, 3) standard deviation of each coordinate
-    modes: Tensor = torch.zeros(
-        COMPONENTS, COUNT, 3
-    )  # principal components, as long as shapes scatter along them; then zeros
+    modes: Tensor = torch.zeros(COMPONENTS, COUNT, 3)  # principal components, as long as shapes scatter along them
 
 
 class Fit(NamedTuple):

@@ -75,7 +75,7 @@ class TrainFold(Parameters):
     share: Literal["all", "mirrored", "sides", "none"]
     head: Literal["linear", "fc", "axis", "axis_xy_z", "sequence"]
     dropout: Annotated[Share, Field(lt=1)]
-    loss: Literal["l1", "l2", "smooth_l1", "wing", "gaussian"]
+    loss: Literal["l1", "l2", "smooth_l1"]
     points2d: Share
     view_dropout: Annotated[Share, Field(le=1)]
     augment: bool

@@ -7,7 +7,7 @@ from kpl.networks.backbones import BACKBONES, Backbone, Start, starting_weights
 from kpl.networks.encoders import SHARES
 from kpl.networks.fusions import FUSIONS
 from kpl.networks.heads import ATTENDING, HEADS
-from kpl.networks.losses import LOSSES, points2d_loss, spread_loss
+from kpl.networks.losses import LOSSES, points2d_loss
 from kpl.networks.maps import SUBSETS, scatter, spatial_softmax
 from kpl.networks.network import Answer, FaceNetwork, create, views_present
 from kpl.networks.weights import PACKAGED, load_weights

@@ -11,7 +11,6 @@ from kpl.landmarks import COUNT
 from kpl.networks.fusions import Features
 from kpl.networks.maps import VIEWS
 
-LARGEST_LOG = 4.0  # of a spread, from where it starts
 # Of the recurrent head: its width, attention heads, levels (the coarse one and the one before), octaves of a place.
 WIDTH, ATTENTION_HEADS, LEVELS, WAVES = 128, 4, 2, 4
 
@@ -38,21 +37,6 @@ class ByAxis(nn.Module):
     def forward(self, features: Features) -> Tensor:
         answers = [head(features.vectors).unflatten(-1, (COUNT, part)) for head, part in zip(self.heads, self.parts)]
         return torch.cat(answers, dim=-1)
-
-
-class Spread(nn.Module):
-    """How far off each landmark may be: the logarithm of its error's standard deviation in each direction (B, A, 106),
-    relative to where it starts. It only looks on: no gradient goes back to the features (Kendall & Gal 2017 let it).
-    It sees vectors of length one and answers within bounds, so that the rate of the large layers does not shake it."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.layer = starting_at_zero(nn.Linear(width + VIEWS, COUNT))
-
-    def forward(self, features: Features) -> Tensor:
-        vectors = nn.functional.normalize(features.vectors.detach().float(), dim=2)  # (B, A, D)
-        present = features.present[:, None].expand(-1, vectors.shape[1], -1)  # (B, A, 3)
-        return LARGEST_LOG * torch.tanh(self.layer(torch.cat([vectors, present], dim=2)) / LARGEST_LOG)
 
 
 def three_layers(width: int, out: int, dropout: float, hidden: int = 512) -> nn.Sequential:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from kpl.cameras import Shapes
 from kpl.landmarks import COUNT
 from kpl.networks.fusions import FUSIONS
-from kpl.networks.heads import ATTENDING, HEADS, Spread
+from kpl.networks.heads import ATTENDING, HEADS
 from kpl.networks.maps import SUBSETS
 
 UNKNOWN = Shapes(torch.zeros(COUNT, 3), torch.zeros(COUNT, 3))
@@ -26,11 +26,10 @@ class Answer(NamedTuple):
 
     points3d: Tensor  # (B, 106, 3) canonical frame
     maps: Tensor | None  # (B, 3, 106, H, W) logits of where each landmark is in each crop, if the fusion looks for it
-    log_spread: Tensor  # (B, 106) logarithm of the deviation of an error in each direction, canonical units
 
 
 class FaceNetwork(nn.Module):
-    """A fusion of the views' features, a head, and how far off each landmark may be.
+    """A fusion of the views' features and a head.
 
     fusion, head: made by FUSIONS and HEADS. shapes: of the training; the head's answer is a residual to their mean in units
     of their scale, and modes that are zero say that the 2D landmarks are not taught, so that no shape is fitted to them.
@@ -42,7 +41,6 @@ class FaceNetwork(nn.Module):
         super().__init__()
         self.fusion, self.head = fusion, head
         self.view_dropout = view_dropout
-        self.spread = Spread(fusion.width)
         for name, part in shapes._asdict().items():
             self.register_buffer(f"shape_{name}", part.detach().clone().float().contiguous())
 
@@ -59,24 +57,16 @@ class FaceNetwork(nn.Module):
         pixels = views.permute(0, 1, 4, 2, 3).float() / 255  # (B, 3, RGB, S, S)
         features = self.fusion(pixels, present)
         residual = mean_answer(self.head(features), present).float()  # (B, A, 106, 3) -> (B, 106, 3)
-        spread = mean_answer(self.spread(features), present).float() + self.shape_scale.mean(dim=1).log()
-        return Answer(self.shape_mean + self.shape_scale * residual, features.maps, spread)
+        return Answer(self.shape_mean + self.shape_scale * residual, features.maps)
 
 
 def create(
-    backbone: str,
-    image_size: int,
-    fusion: str,
-    share: str,
-    head: str,
-    dropout: float,
-    shapes: Shapes = UNKNOWN,
-    view_dropout: float = 0.0,
+    backbone: str, image_size: int, fusion: str, share: str, head: str, dropout: float, shapes: Shapes = UNKNOWN
 ) -> FaceNetwork:
     """The untrained network of a run's parameters; shapes, if not given, come with the weights that are loaded into it.
     Raises BadInput for what the backbone cannot do."""
     fused = FUSIONS[fusion](backbone, image_size, share, "none", with_levels=head in ATTENDING)
-    return FaceNetwork(fused, HEADS[head](fused.width, fused.channels, dropout), shapes, view_dropout)
+    return FaceNetwork(fused, HEADS[head](fused.width, fused.channels, dropout), shapes)
 
 
 def views_present(views: Tensor) -> Tensor:

@@ -55,7 +55,7 @@ def predict(left, middle, right, weights: str | Path = "released") -> Face:
     crops, points2d = np.zeros((3, recipe.size, recipe.size, 3), np.uint8), np.full((3, COUNT, 2), np.nan)
     for view, cut in cuts.items():
         crops[view] = cut.pixels
-    landmarks, spread, crop_points, *of_cameras = (part[0] for part in answer(networks, crops[None]))
+    landmarks, spread, crop_points, _, *of_cameras = (part[0] for part in answer(networks, crops[None]))
     for view, cut in cuts.items():
         points2d[view] = moved(inverse(cut.matrix), crop_points[view])
     return Face(landmarks, spread, points2d, crops, crop_points, 90 * turn.quarters, *of_cameras)

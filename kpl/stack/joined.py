@@ -38,24 +38,14 @@ def _predictions(file: Path, where: str) -> tuple[np.ndarray, np.ndarray, np.nda
 
 def _join(wanted: list[str], samples: np.ndarray, points: np.ndarray, where: str) -> np.ndarray:
     """The points (W, 106, 3) of the `wanted` samples, in that order; each must come exactly once, and no other."""
-    place = {sample: i for i, sample in enumerate(samples)}
-    if len(place) < len(samples):
-        twice = next(sample for i, sample in enumerate(samples) if place[sample] != i)
-        raise BadInput(f"{where}: sample {twice} is predicted twice: train the fold again.")
-    missing = [sample for sample in wanted if sample not in place]
-    if missing:
-        raise BadInput(
-            f"{where}: {len(missing)} samples are not predicted, the first is {missing[0]}: "
-            "the faces have changed since; train the fold again."
-        )
-    unknown = sorted(set(place) - set(wanted))
-    if unknown:
-        raise BadInput(
-            f"{where}: sample {unknown[0]} does not belong there, by the faces at hand: "
-            "they have changed since; train the fold again."
-        )
-    joined = points[np.array([place[sample] for sample in wanted], dtype=int)]
-    broken = np.flatnonzero(~np.isfinite(joined).all(axis=(1, 2)))
-    if len(broken):
-        raise BadInput(f"{where}: the prediction of sample {wanted[broken[0]]} is not finite: train the fold again.")
-    return joined
+    found, asked = pd.Index(samples), pd.Index(wanted)
+    faults = {
+        "is predicted twice": found[found.duplicated()],
+        "is not predicted: the faces have changed since": asked.difference(found),
+        "does not belong there, by the faces at hand: they have changed since": found.difference(asked),
+        "has a prediction that is not finite": found[~np.isfinite(points).all(axis=(1, 2))],
+    }
+    for fault, names in faults.items():
+        if len(names):
+            raise BadInput(f"{where}: sample {names[0]}, one of {len(names)}, {fault}; train the fold again.")
+    return points[found.get_indexer(asked)]

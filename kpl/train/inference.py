@@ -44,9 +44,9 @@ class Look(NamedTuple):
 def look(network: FaceNetwork, views: Tensor, twice: bool = True) -> Look:
     """At views (B, 3, S, S, 3) uint8; twice: the mean of what is said of them and of their mirror image. A mirrored face is a
     face."""
-    answers = [network(views)] + [network(mirror_views(views))] * twice
+    answers = [network(each) for each in (views, mirror_views(views))[: 1 + twice]]
     points3d = [answers[0].points3d.float()] + [mirror_shape(one.points3d.float()) for one in answers[1:]]
-    points2d, doubt = views.new_full((2, len(views), 3, COUNT), torch.nan, dtype=torch.float32)
+    points2d, doubt = views.new_full((2, views.shape[0], 3, COUNT), torch.nan, dtype=torch.float32)
     points2d = points2d[..., None].expand(-1, -1, -1, 2)
     if answers[0].maps is not None:
         places, widths = zip(*((spatial_softmax(one.maps), scatter(one.maps)) for one in answers))
@@ -59,11 +59,8 @@ def look(network: FaceNetwork, views: Tensor, twice: bool = True) -> Look:
 
 def fit_cameras(seen: Look, shapes: Shapes) -> cameras.Fit | None:
     """Shape and cameras that explain the 2D landmarks; None of a network that was not taught to find any."""
-    return (
-        cameras.fit(seen.points2d, seen.doubt, shapes)
-        if shapes.modes.any() and seen.points2d.isfinite().any()
-        else None
-    )
+    taught = shapes.modes.any() and seen.points2d.isfinite().any()
+    return cameras.fit(seen.points2d, seen.doubt, shapes) if taught else None
 
 
 def predict_rows(

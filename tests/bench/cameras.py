@@ -4,6 +4,9 @@ The studio takes the same new people with other rigs. The networks' 2D landmarks
 rig of the networks' captures; by a ridge that was fitted for just the rig at hand, to training
 shapes as that rig's very cameras see them, with as much noise as serves it best, which nobody has; and by the fit of shape
 and cameras, which knows no rig (kpl.cameras). MediaPipe's ridge knows the rig of the captures, too (bench peers).
+
+With --weights, whose spread is calibrated, pictures that are worse than the training's are asked, too, at the second rig, and a
+second chart holds the spread against the real error.
 """
 
 import subprocess
@@ -11,6 +14,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -20,16 +24,29 @@ from sklearn.linear_model import Ridge
 from bench import peers, report
 from kpl import cameras, compare, faces, released, score
 from kpl.config import ROOT, path
+from kpl.draw import reliability
 from kpl.errors import BadInput
 from kpl.faces import FaceStore
-from kpl.files import read_json, read_npz
+from kpl.files import read_json, read_npz, write_csv
 from kpl.landmarks import COUNT
+from kpl.released import Answer
 from kpl.train import trained
 
 RIGS = ["20", "28", "40", "50", "60", "25,45", "40,40,15"]  # of python -m kpl.studio
 NOISE = (0.03, 0.05, 0.08)  # RMS radii of a view's landmarks: of the ridges, the best for each is taken
 COPIES, PENALTY, NEAR = 8, 10.0, 3.0  # noisy copies of each shape; the ridges'; degrees
 HOME, KNOWN = "ridge, the networks' rig", "ridge, just this rig"
+# What is done to the crops (N, 3, S, S, 3) of a rig: {word: function}.
+WORSE = {
+    "black and white": lambda crops: np.repeat(crops.mean(axis=4, keepdims=True), 3, axis=4),
+    "a quarter as bright": lambda crops: crops * 0.25,
+    "blurred": lambda crops: np.stack(
+        [[cv2.GaussianBlur(view, (0, 0), len(view) / 32) for view in one] for one in crops]
+    ),
+    "noisy": lambda crops: crops + np.random.default_rng(0).normal(0, 40, crops.shape),
+    "without the left one": lambda crops: crops * np.array([0, 1, 1])[:, None, None, None],
+    "the middle one alone": lambda crops: crops * np.array([0, 1, 0])[:, None, None, None],
+}
 FIT, PEER = "shape and cameras fitted", "MediaPipe + ridge, the networks' rig"
 
 
@@ -46,13 +63,19 @@ def main(arguments: list[str]) -> None:
     store = faces.load(options.faces)
     networks = released.load(options.weights) if options.weights else of_run(options.run)
     peer = None if options.no_peer else Peer(store, options.captures, options.out.parent)
-    rows = []
+    rows, spreads = [], {}
     for rig in options.rigs:
         taken = take(options.out.parent / "cameras" / rig, rig, options.subjects)
         rows += measured(rig, taken, store, networks, peer)
+        if options.weights:
+            spreads[rig] = spread_and_error(networks, taken, lambda crops: crops)
+        if options.weights and rig in options.rigs[1:2]:
+            spreads |= {f"{rig}, {word}": spread_and_error(networks, taken, change) for word, change in WORSE.items()}
         print(pd.DataFrame(rows[-4:])[["rig", "name", "nme", "to_known", "yaw_within_3"]].round(4), flush=True)
     table = pd.DataFrame(rows)
     draw(table, options.out.with_suffix(".png"))
+    if spreads:
+        calibration(spreads, options.out.with_name(f"{options.out.stem}_spread.png"))
     report.publish(table.round(5), options.out)
 
 
@@ -82,8 +105,7 @@ def measured(
     """A row for each contender."""
     folder, truth, home = taken.folder.parent, taken.points3d, store.points3d[store.known]
     subjects = taken.table["subject"].to_numpy(str)
-    batches = [np.asarray(taken.crops[start : start + 28]) for start in range(0, len(truth), 28)]
-    found = released.Answer(*map(np.concatenate, zip(*(released.answer(networks, batch) for batch in batches))))
+    found = asked(networks, np.asarray(taken.crops))
     points = flat(found.points2d)
     own = read_npz(folder / "cameras.npz", ("samples", "extrinsics"))
     own = own["extrinsics"][pd.Index(own["samples"]).get_indexer(taken.table["sample"])]  # (N, 3, 3, 4)
@@ -106,6 +128,29 @@ def measured(
             row | ({"yaw_within_3": (off < NEAR).mean(), "residual": np.nanmean(found.residual)} if name == FIT else {})
         )
     return rows
+
+
+def asked(networks: released.Ensemble, crops: np.ndarray) -> Answer:
+    parts = np.split(crops, range(28, len(crops), 28))
+    return Answer(*map(np.concatenate, zip(*(released.answer(networks, part) for part in parts))))
+
+
+def spread_and_error(networks: released.Ensemble, taken: FaceStore, change: Callable) -> tuple[np.ndarray, np.ndarray]:
+    """Each landmark's spread and its error, of changed crops: (K,) each."""
+    found = asked(networks, np.clip(change(np.asarray(taken.crops)), 0, 255).astype(np.uint8))
+    return found.spread.ravel(), np.linalg.norm(found.landmarks - taken.points3d, axis=2).ravel()
+
+
+def calibration(spreads: dict[str, tuple[np.ndarray, np.ndarray]], file: Path) -> None:
+    """Prints mean spread and error of each kind, and draws the tenths of the landmarks."""
+    table = pd.DataFrame(
+        {name: {"spread": one.mean(), "error": error.mean()} for name, (one, error) in spreads.items()}
+    ).T
+    print(table.assign(ratio=table["spread"] / table["error"]).round(4).to_string())
+    write_csv(file.with_suffix(".csv"), table.reset_index(names="pictures"))
+    figure = reliability(spreads)
+    figure.savefig(file, dpi=110)
+    plt.close(figure)
 
 
 def flat(points2d: np.ndarray) -> np.ndarray:

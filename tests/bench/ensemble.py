@@ -7,7 +7,6 @@ chosen without the say of the subjects that it is scored on, so that its lead ov
 
 import argparse
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from time import perf_counter
 
 import numpy as np

@@ -70,6 +70,17 @@ def test_landmarks_alone_are_those_of_the_whole_head(anatomy):
     assert np.abs(head.to_canonical(whole) - alone)[off_lids].max() < 1e-3
 
 
+def test_the_rig_is_read_from_lying_landmarks():
+    rng = np.random.default_rng(0)
+    shapes = landmarks.MEAN_SHAPE + np.einsum("nk,klc->nlc", rng.normal(size=(30, 6)), rng.normal(0, 0.02, (6, 106, 3)))
+    seen = np.stack([(shapes @ rotation(yaw, 0, 0).T)[..., :2] for yaw in (35, 0, -25)], axis=1)  # x right, y up
+    lying = np.stack([-seen[..., 1], -seen[..., 0]], axis=-1) * 300 + 500
+    yaw, pitch = likeness.stands(lying, shapes)
+    rows = likeness.rig_rows(yaw, pitch)
+    assert np.abs(yaw.mean(axis=0) - [35, 0, -25]).max() < 4
+    assert np.abs(pitch).max() < 5 and value(rows, "camera of view 1: yaw, pitch").endswith("degrees")
+
+
 def run(*options):
     command = [sys.executable, "-m", "kpl.studio.likeness", *map(str, options)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
@@ -80,10 +91,15 @@ def test_the_command_measures_a_data_set(data_set, tmp_path):
     result = run(data_set, "--out", tmp_path, "--pictures", "5")
     assert result.returncode == 0, result.stderr
     table = pd.read_csv(tmp_path / "likeness.csv")
-    assert {"box side, mean", "mean shape, NME", "spread, lips", "left eye centre", "found, view 2"} <= set(
-        table["what"]
-    )
-    for name in ("mean_shape", "spread", "detection", "ages"):
+    assert {
+        "box side, mean",
+        "mean shape, NME",
+        "spread, lips",
+        "left eye centre",
+        "found, view 2",
+        "camera of view 0: yaw, pitch",
+    } <= set(table["what"])
+    for name in ("mean_shape", "spread", "rig", "detection", "ages"):
         assert (tmp_path / f"{name}.png").stat().st_size > 5000
 
 

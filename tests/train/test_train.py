@@ -109,7 +109,7 @@ def test_a_run_of_other_code_is_refused(tmp_path, store, monkeypatch):
 @pytest.mark.parametrize(
     "change, words",
     [
-        ({"loss": "l3"}, "'l1', 'l2', 'smooth_l1'"),
+        ({"loss": "l3"}, "'l1', 'l2' or 'smooth_l1'"),
         ({"epochs": 0}, "'epochs' is 0"),
         ({"image_size": 0}, "'image_size' is 0"),
         ({"image_size": -5}, "'image_size' is -5"),

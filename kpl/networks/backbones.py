@@ -19,7 +19,6 @@ from kpl.networks.weights import packaged, packaged_file
 
 # The third-placed team's backbones, transformers and a modern convnet, and small ones for a CPU.
 BACKBONES = {
-    "effb0": "tf_efficientnet_b0.ns_jft_in1k",
     "effb3": "tf_efficientnet_b3.ns_jft_in1k",
     "effb4": "tf_efficientnet_b4.ns_jft_in1k",
     "effb5": "tf_efficientnet_b5.ns_jft_in1k",
@@ -80,13 +79,12 @@ def create(name: str, image_size: int, weights: str = "none", channels: int = 3)
     """The backbone called `name`, for inputs of `channels` channels (published weights for three are spread over them).
     weights: "none", or as `starting_weights` found them, "hub" or "packaged". Raises BadInput for an unknown name or a size that the model cannot take."""
     model_name, config = timm_name(name), _published(name)
-    options = {"img_size": image_size} if config.fixed_input_size else {}
+    options = {"features_only": True, "in_chans": channels, "pretrained": weights in ("hub", "packaged")}
+    options |= {"img_size": image_size} if config.fixed_input_size else {}
     if weights == "packaged":
         options["pretrained_cfg_overlay"] = {"state_dict": packaged(model_name)}
     try:
-        model = timm.create_model(
-            model_name, features_only=True, pretrained=weights in ("hub", "packaged"), in_chans=channels, **options
-        )
+        model = timm.create_model(model_name, **options)
         model.eval()(torch.zeros(1, channels, image_size, image_size))
     except (AssertionError, RuntimeError, ValueError, AttributeError) as error:
         raise BadInput(
@@ -160,9 +158,7 @@ def _hub_file(model_name: str) -> Path:
     try:
         file = published.hf_hub_id, "model.safetensors"
         if not try_to_load_from_cache(*file):
-            get_hf_file_metadata(
-                hf_hub_url(*file), timeout=HUB_SECONDS
-            )  # asks once, where a download tries for 25 seconds
+            get_hf_file_metadata(hf_hub_url(*file), timeout=HUB_SECONDS)  # once, where a download tries for 25 seconds
         return Path(hf_hub_download(*file, etag_timeout=HUB_SECONDS))
     except Exception as error:  # noqa: BLE001  whatever HTTP library the hub's client uses raises its own
         raise BadInput(f"{published.hf_hub_id} cannot be had from the hub ({type(error).__name__}).") from None

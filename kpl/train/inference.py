@@ -42,10 +42,9 @@ class Look(NamedTuple):
 
 
 def look(network: FaceNetwork, views: Tensor, twice: bool = True) -> Look:
-    """At views (B, 3, S, S, 3) uint8; twice: the mean of what is said of them and of their mirror image. A mirrored face is a
-    face."""
+    """At views (B, 3, S, S, 3) uint8; twice: the mean over them and their mirror image. A mirrored face is a face."""
     answers = [network(each) for each in (views, mirror_views(views))[: 1 + twice]]
-    points3d = [answers[0].points3d.float()] + [mirror_shape(one.points3d.float()) for one in answers[1:]]
+    points3d = [answers[0].points3d.float(), *(mirror_shape(one.points3d.float()) for one in answers[1:])]
     points2d, doubt = views.new_full((2, views.shape[0], 3, COUNT), torch.nan, dtype=torch.float32)
     points2d = points2d[..., None].expand(-1, -1, -1, 2)
     if answers[0].maps is not None:
@@ -68,12 +67,10 @@ def predict_rows(
 ) -> np.ndarray:
     """The network's shapes for the given rows of a store, in order: (R, 106, 3), canonical frame: fitted to its 2D
     landmarks, or the head's where it finds none. twice: see `look`."""
-    if not len(rows):
-        return np.empty((0, COUNT, 3))
     size = 4 * batch_size  # of training; here nothing is kept for a way back
     keys = [[(0, int(row)) for row in rows[start : start + size]] for start in range(0, len(rows), size)]
     network.eval()
-    answers = []
+    answers = [torch.empty(0, COUNT, 3, dtype=torch.float64)]
     with torch.inference_mode():
         for batch in ahead(Views(store, image_size), keys):
             seen = look(network, batch.views.to(network.shape_mean.device), twice)

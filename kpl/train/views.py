@@ -1,5 +1,6 @@
-"""Samples as the network sees them, in batches that torch's loader processes make ahead of the step. Every draw comes from the seed of (run, epoch, sample), so a batch does not depend on who loads it, on what
-was loaded before, or on where a killed run went on."""
+"""Samples as the network sees them, in batches that torch's loader processes make ahead of the step. Every draw comes from
+the seed of (run, epoch, sample), so a batch does not depend on who loads it, on what was loaded before, or on where a killed
+run went on."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple

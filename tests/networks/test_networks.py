@@ -65,7 +65,7 @@ def test_every_way_of_sharing_answers(fusion, share):
     assert network(fusion=fusion, share=share, head="linear")(pictures()).points3d.shape == (2, 106, 3)
 
 
-@pytest.mark.parametrize("backbone", ["vit_tiny_patch16_224", "swin_tiny", "convnextv2_atto", "effb0"])
+@pytest.mark.parametrize("backbone", ["vit_tiny_patch16_224", "swin_tiny", "convnextv2_atto", "efficientnet_b0"])
 def test_transformers_convnets_and_any_timm_name(backbone):
     assert network(backbone, size=64).eval()(pictures(1, 64)).points3d.shape == (1, 106, 3)
 

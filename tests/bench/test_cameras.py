@@ -21,6 +21,16 @@ def test_the_noise_that_serves_a_ridge_best_is_taken():
     assert np.abs(found - shapes).mean() < 0.7 * np.abs(shapes - shapes.mean(axis=0)).mean()
 
 
+def test_worse_pictures_are_what_they_are_called():
+    crops = np.random.default_rng(0).integers(0, 256, (2, 3, 64, 64, 3)).astype(np.uint8)
+    changed = {word: np.clip(change(crops), 0, 255).astype(np.uint8) for word, change in cameras.WORSE.items()}
+    assert all(each.shape == crops.shape and (each != crops).any() for each in changed.values())
+    assert np.ptp(changed["black and white"], axis=4).max() == 0
+    assert changed["blurred"].std() < 0.7 * crops.std() and changed["a quarter as bright"].max() <= 64
+    kept = {word: changed[word].any(axis=(0, 2, 3, 4)).tolist() for word in changed}
+    assert kept["without the left one"] == [False, True, True] and kept["the middle one alone"] == [False, True, False]
+
+
 def test_a_run_that_is_not_there_is_said(tiny_faces, tmp_path):
     with pytest.raises(BadInput, match="holds no finished fold"):
         cameras.main(["--faces", str(tiny_faces), "--run", str(tmp_path), "--out", str(tmp_path / "found.csv")])

@@ -77,6 +77,16 @@ def test_released_weights_know_faces_that_they_have_not_seen(tiny_captures):
     assert score.nme(np.stack(shapes), gt).mean() < 0.6 * score.nme(means, gt).mean()
 
 
+def test_the_spread_grows_where_the_answer_is_worth_less(tiny_faces):
+    store = faces.load(tiny_faces)
+    crops = np.asarray(store.crops[store.seen.all(axis=1)][:8])
+    alone = crops * np.array([0, 1, 0], np.uint8)[:, None, None, None]
+    plain, exchanged, one = (
+        released.answer(released.load(), each).spread.mean() for each in (crops, crops[:, ::-1], alone)
+    )
+    assert exchanged > 1.7 * plain and one > 1.05 * plain
+
+
 def test_a_training_starts_from_released_weights(tiny_faces, tmp_path):
     """What it knows is there from the start: a step that changes nothing leaves it far below the mean shape's error."""
     entry, store = released.load().card["networks"][0]["config"], faces.load(tiny_faces)

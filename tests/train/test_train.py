@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from cells import run
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -64,6 +65,21 @@ def test_asked_twice_a_network_says_of_a_mirrored_capture_the_mirrored_shape(tin
     there = train.predict_rows(network, mirrored, size, rows, 4, twice=True)
     np.testing.assert_allclose(mirror_points(there), twice, atol=1e-5)
     assert np.abs(once - twice).max() > 1e-3
+
+
+def test_the_answer_is_fitted_to_the_2d_landmarks_where_they_are_taught_and_else_the_head_s(tiny_runs, store):
+    folder = tiny_runs / "small" / "fold0"
+    made, rows = read_json(folder / "config.json"), np.arange(4)
+    network = train.trained(folder, made)
+    views = torch.from_numpy(np.stack([train.Views(store, made["image_size"])[0, row][0] for row in rows]))
+    with torch.inference_mode():
+        seen = train.look(network, views, twice=False)
+    fit = train.fit_cameras(seen, network.shapes)
+    answer = lambda: train.predict_rows(network, store, made["image_size"], rows, 4)
+    np.testing.assert_allclose(answer(), fit.shapes.numpy(), atol=1e-5)
+    network.shape_modes.zero_()
+    assert train.fit_cameras(seen, network.shapes) is None
+    np.testing.assert_allclose(answer(), seen.points3d.numpy(), atol=1e-5)
 
 
 def test_same_seed_same_weights_other_seed_other_weights(tmp_path, store):

@@ -65,8 +65,7 @@ make_environment
 for extra in $(wanted_extras "$@"); do install_extra "$extra"; done
 export PATH="$here/.venv/bin:$PATH"
 case "${1:-}" in
-  # One worker more than cores: many tests wait for processes of their own.
-  test) cd "$here" && exec python -m pytest --numprocesses $(($(nproc) + 1)) --dist loadfile "${@:2}" ;;
+  test) cd "$here" && exec python -m pytest --numprocesses auto --dist loadfile "${@:2}" ;;
   bench) cd "$here/tests" && exec python -m bench "${@:2}" ;;
   lab)
     root_user=()

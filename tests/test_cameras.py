@@ -5,7 +5,8 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from kpl import cameras, score
+from kpl import cameras, captures, score
+from kpl.files import read_npz
 from kpl.landmarks import MEAN_SHAPE
 
 WAYS = np.random.default_rng(0).normal(0, 0.02, (8, 106, 3))
@@ -98,3 +99,19 @@ def test_few_shapes_have_few_components():
     found = cameras.known_shapes(people(5, seed=1)).modes
     assert found.shape == (cameras.COMPONENTS, 106, 3)
     assert found[:9].any(axis=(1, 2)).all() and not found[9:].any()  # five shapes and their mirror images
+
+
+def test_the_studio_s_cameras_are_found_where_they_stand(tiny_captures):
+    """From the true 2D landmarks, with shapes of the same few people as the prior."""
+    truth, points = captures.truth(tiny_captures), captures.points2d(tiny_captures)
+    held = read_npz(tiny_captures / "cameras.npz", ("samples", "extrinsics"))
+    names = [name for name in truth if name in points]
+    shapes = np.stack([truth[name] for name in names])
+    known = held["extrinsics"][[held["samples"].tolist().index(name) for name in names]]  # (N, 3, 3, 4)
+    lying = np.stack([points[name] for name in names])
+    upright = torch.from_numpy(np.stack([-lying[..., 1], lying[..., 0]], axis=-1))
+    found = cameras.fit(upright, torch.ones(upright.shape[:3]), cameras.known_shapes(shapes))
+    eyes = -np.einsum("nvji,nvj->nvi", known[..., :3], known[..., 3]) - shapes.mean(axis=1)[:, None]  # face to camera
+    stands = -np.degrees(np.arctan2(eyes[..., 0], eyes[..., 2]))
+    assert np.ptp(stands, axis=1).min() > 40  # three cameras, far apart
+    assert (np.abs(found.yaw.numpy() - stands) < 3).mean() >= 0.9

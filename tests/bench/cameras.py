@@ -66,12 +66,13 @@ def main(arguments: list[str]) -> None:
     rows, spreads = [], {}
     for rig in options.rigs:
         taken = take(options.out.parent / "cameras" / rig, rig, options.subjects)
-        rows += measured(rig, taken, store, networks, peer)
+        found = measured(rig, taken, store, networks, peer)
+        rows += found
         if options.weights:
             spreads[rig] = spread_and_error(networks, taken, lambda crops: crops)
         if options.weights and rig in options.rigs[1:2]:
             spreads |= {f"{rig}, {word}": spread_and_error(networks, taken, change) for word, change in WORSE.items()}
-        print(pd.DataFrame(rows[-4:])[["rig", "name", "nme", "to_known", "yaw_within_3"]].round(4), flush=True)
+        print(pd.DataFrame(found)[["rig", "name", "nme", "to_known", "yaw_within_3"]].round(4), flush=True)
     table = pd.DataFrame(rows)
     draw(table, options.out.with_suffix(".png"))
     if spreads:

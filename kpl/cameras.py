@@ -38,9 +38,7 @@ class Fit(NamedTuple):
     """What was found for N samples. Angles and residuals of absent views are NaN."""
 
     shapes: Tensor  # (N, 106, 3) canonical frame
-    spread: (
-        Tensor  # (N, 106) how far each landmark may be off by the curvature at the end, RMS length in the same units
-    )
+    spread: Tensor  # (N, 106) how far off each landmark may be by the curvature at the end, RMS length in these units
     yaw: Tensor  # (N, 3) degrees: where each camera stands, as the face sees it; positive where the nose points right
     pitch: Tensor  # (N, 3) degrees, positive from above
     residual: Tensor  # (N, 3) RMS distance of given and fitted landmarks, in RMS radii of the view's landmarks

@@ -77,12 +77,12 @@ def make(
         entry["file"] = _add(files, f"{one.parent.name}_{one.name}", _halved(network.state_dict()))
         entry["finished"] = read_json(one / "done.json")
         network.load_state_dict(load(files[entry["file"]]))
-    after, gt = answers(members, store, held_out).landmarks, store.points3d[held_out]
-    moved = float(np.linalg.norm(after - before, axis=2).mean() / np.linalg.norm(before - gt, axis=2).mean())
+    found, gt = answers(members, store, held_out), store.points3d[held_out]
+    moved = float(np.linalg.norm(found.landmarks - before, axis=2).mean() / np.linalg.norm(before - gt, axis=2).mean())
     if not moved <= MOVED:
         raise BadInput(f"half precision moves the landmarks by {moved:.1%} of their error: release other networks.")
     card["parity"] = {"moved": moved}
-    card["usual"] = _usual(members, store, held_out)
+    card["usual"] = _usual(members, store, held_out, found)
     card["scores"] = _scores(members, store, held_out, captures.truth(config.path(truth)) if truth else {})
     card["bytes"] = sum(map(len, files.values()))
     if card["bytes"] > LARGEST:
@@ -151,9 +151,8 @@ def _add(files: dict[str, bytes], name: str, tensors: dict[str, Tensor]) -> str:
     return file
 
 
-def _usual(members: Ensemble, store: FaceStore, held_out: np.ndarray) -> dict[str, Any]:
-    """What the spread is measured by, and where the cameras stand, on held-out samples."""
-    found = answers(members, store, held_out)
+def _usual(members: Ensemble, store: FaceStore, held_out: np.ndarray, found: Answer) -> dict[str, Any]:
+    """What the spread is measured by, and where the cameras stand, on held-out samples, of which `found` is said."""
     usual = members.card["usual"]
     if np.isfinite(found.residual).any():
         usual |= {name: float(np.sqrt(np.nanmean(getattr(found, name) ** 2))) for name in ("residual", "doubt")}

@@ -4,7 +4,8 @@ pictures.
 Any captures that kpl.captures reads can be measured, real ones too; what a set lacks (truth, boxes, ages) is left out.
 The measures: boxes by view, mean shape (the official NME against the competition's), spread by region after generalised
 Procrustes analysis (Gower 1975), the spectrum of principal components in the canonical frame, that frame itself, where
-the cameras stand by a fit to the 2D landmarks (kpl.cameras), and CenterFace's answers. Few subjects tell little of means: of 20, the mean shape strays by about 0.01.
+the cameras stand by a fit to the 2D landmarks (kpl.cameras), and CenterFace's answers. Few subjects tell little of means: of
+20, the mean shape strays by about 0.01.
 """
 
 import argparse

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from kpl import cameras
-from kpl.cameras import Shapes
 from kpl.errors import BadInput
 from kpl.faces import FaceStore
 from kpl.files import read_json
@@ -56,26 +55,30 @@ def look(network: FaceNetwork, views: Tensor, twice: bool = True) -> Look:
     return Look(torch.stack(points3d).mean(dim=0), points2d, doubt)
 
 
-def fit_cameras(seen: Look, shapes: Shapes) -> cameras.Fit | None:
+def fit_cameras(seen: Look, shapes: cameras.Shapes) -> cameras.Fit | None:
     """Shape and cameras that explain the 2D landmarks; None of a network that was not taught to find any."""
     taught = shapes.modes.any() and seen.points2d.isfinite().any()
     return cameras.fit(seen.points2d, seen.doubt, shapes) if taught else None
 
 
+def answered(network: FaceNetwork, views: Tensor, twice: bool) -> Tensor:
+    """Canonical shapes (B, 106, 3), double precision, on the CPU: fitted to the network's 2D landmarks, or its head's."""
+    seen = look(network, views, twice)
+    fit = fit_cameras(seen, network.shapes)
+    return (seen.points3d if fit is None else fit.shapes).double().cpu()
+
+
 def predict_rows(
     network: FaceNetwork, store: FaceStore, image_size: int, rows: np.ndarray, batch_size: int, twice: bool = False
 ) -> np.ndarray:
-    """The network's shapes for the given rows of a store, in order: (R, 106, 3), canonical frame: fitted to its 2D
-    landmarks, or the head's where it finds none. twice: see `look`."""
+    """The network's shapes for the given rows of a store, in order: (R, 106, 3); see `answered`."""
     size = 4 * batch_size  # of training; here nothing is kept for a way back
     keys = [[(0, int(row)) for row in rows[start : start + size]] for start in range(0, len(rows), size)]
     network.eval()
     answers = [torch.empty(0, COUNT, 3, dtype=torch.float64)]
     with torch.inference_mode():
         for batch in ahead(Views(store, image_size), keys):
-            seen = look(network, batch.views.to(network.shape_mean.device), twice)
-            fit = fit_cameras(seen, network.shapes)
-            answers.append((seen.points3d if fit is None else fit.shapes).cpu().double())
+            answers.append(answered(network, batch.views.to(network.shape_mean.device), twice))
     return torch.cat(answers).numpy()
 
 

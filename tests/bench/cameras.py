@@ -12,6 +12,7 @@ second chart holds the spread against the real error.
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -22,14 +23,13 @@ import torch
 from sklearn.linear_model import Ridge
 
 from bench import peers, report
-from kpl import cameras, compare, faces, released, score
+from kpl import cameras, compare, faces, release, released, score
 from kpl.config import ROOT, path
 from kpl.draw import reliability
 from kpl.errors import BadInput
 from kpl.faces import FaceStore
 from kpl.files import read_json, read_npz, write_csv
 from kpl.landmarks import COUNT
-from kpl.released import Answer
 from kpl.train import trained
 
 RIGS = ["20", "28", "40", "50", "60", "25,45", "40,40,15"]  # of python -m kpl.studio
@@ -106,7 +106,7 @@ def measured(
     """A row for each contender."""
     folder, truth, home = taken.folder.parent, taken.points3d, store.points3d[store.known]
     subjects = taken.table["subject"].to_numpy(str)
-    found = asked(networks, np.asarray(taken.crops))
+    found = release.answers(networks, taken, np.arange(len(truth)))
     points = flat(found.points2d)
     own = read_npz(folder / "cameras.npz", ("samples", "extrinsics"))
     own = own["extrinsics"][pd.Index(own["samples"]).get_indexer(taken.table["sample"])]  # (N, 3, 3, 4)
@@ -131,14 +131,10 @@ def measured(
     return rows
 
 
-def asked(networks: released.Ensemble, crops: np.ndarray) -> Answer:
-    parts = np.split(crops, range(28, len(crops), 28))
-    return Answer(*map(np.concatenate, zip(*(released.answer(networks, part) for part in parts))))
-
-
 def spread_and_error(networks: released.Ensemble, taken: FaceStore, change: Callable) -> tuple[np.ndarray, np.ndarray]:
     """Each landmark's spread and its error, of changed crops: (K,) each."""
-    found = asked(networks, np.clip(change(np.asarray(taken.crops)), 0, 255).astype(np.uint8))
+    changed = replace(taken, crops=np.clip(change(np.asarray(taken.crops)), 0, 255).astype(np.uint8))
+    found = release.answers(networks, changed, np.arange(len(changed.crops)))
     return found.spread.ravel(), np.linalg.norm(found.landmarks - taken.points3d, axis=2).ravel()
 
 

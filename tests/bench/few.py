@@ -16,7 +16,7 @@ import pandas as pd
 
 from bench import report
 from bench.jobs import train
-from kpl import compare, faces, released, score
+from kpl import compare, faces, release, released, score
 from kpl.config import ROOT, path
 from kpl.errors import BadInput
 from kpl.faces import FaceStore
@@ -111,10 +111,7 @@ def compared(store: FaceStore, rows: np.ndarray, planned: dict[tuple[str, int], 
     """A row for each training and for the released weights: scores, and the paired ratio to the latter."""
     names, truth = store.table["sample"].to_numpy(str)[rows], store.points3d[rows]
     subjects = store.table["subject"].to_numpy(str)[rows]
-    networks, parts = released.load(), np.split(rows, range(28, len(rows), 28))
-    shapes = {
-        ("as released", 0): np.concatenate([released.answer(networks, store.crops[part]).landmarks for part in parts])
-    }
+    shapes = {("as released", 0): release.answers(released.load(), store, rows).landmarks}
     for which, parameters in planned.items():
         found = read_npz(folder(parameters) / "predictions.npz", ("samples", "points"))
         shapes[which] = found["points"][pd.Index(found["samples"]).get_indexer(names)].astype(float)

@@ -15,7 +15,7 @@ from kpl.config import TrainFold, checked
 from kpl.faces import FaceStore
 from kpl.files import write_npz
 from kpl.networks import SUBSETS, FaceNetwork
-from kpl.train import Views, fit_cameras, look
+from kpl.train import Views, answered
 from kpl.train.views import Batch, ahead
 
 FILE = "measured.npz"
@@ -58,15 +58,8 @@ def subset_answers(network: FaceNetwork, store: FaceStore, p: TrainFold, rows: n
     with torch.inference_mode():
         for part in np.array_split(rows, -(-len(rows) // p.batch_size)):
             views = some(store, p, part).views.to(device)
-            points.append(torch.stack([answered(network, views * subset) for subset in kept]))
+            points.append(torch.stack([answered(network, views * subset, twice=False) for subset in kept]))
     return torch.cat(points, dim=1).numpy()
-
-
-def answered(network: FaceNetwork, views: Tensor) -> Tensor:
-    """Shapes (B, 106, 3), as kpl.train.predict_rows makes them."""
-    seen = look(network, views, twice=False)
-    fit = fit_cameras(seen, network.shapes)
-    return (seen.points3d if fit is None else fit.shapes).double().cpu()
 
 
 def step_costs(network: FaceNetwork, batch: Batch, loss_of: Callable[[Batch], Tensor]) -> dict[str, float]:

@@ -78,7 +78,7 @@ class TrainFold(Parameters):
     loss: Literal["l1", "l2", "smooth_l1"]
     points2d: Share
     view_dropout: Annotated[Share, Field(le=1)]
-    augment: bool
+    augment: Literal["none", "studio", "photographs"]
     weights: str  # "auto", "hub", "packaged", "none", "released", or a safetensors file
     frozen: bool
     workers: Count

@@ -41,7 +41,7 @@ def fold(**changes):
         ({"epochs": 1e3}, 1000),  # papermill reads 1e3 as a float
         ({"lr": "1e-5"}, 1e-5),  # and its -y leaves 1e-5 a text
         ({"lr": 1}, 1.0),
-        ({"augment": "false"}, False),  # its -p knows no small letters
+        ({"frozen": "false"}, False),  # its -p knows no small letters
         ({"name": 5}, "5"),
     ],
 )

@@ -19,11 +19,11 @@ Key = tuple[int, int]  # epoch, row
 
 class Views(Dataset):
     """Samples of a face store by (epoch, row) keys: views (3, S, S, 3) uint8, points3d (106, 3) canonical, points2d
-    (3, 106, 2) crop units; NaN where unknown. Without `augmented` the epoch is ignored."""
+    (3, 106, 2) crop units; NaN where unknown. changes: one of augment.STRENGTHS, or "none", for which the epoch is ignored."""
 
-    def __init__(self, store: FaceStore, image_size: int, augmented: bool = False, seed: int = 0) -> None:
-        self.store, self.image_size, self.seed = store, image_size, seed
-        self.spoil = augment.spoiling() if augmented else None
+    def __init__(self, store: FaceStore, image_size: int, changes: str = "none", seed: int = 0) -> None:
+        self.store, self.image_size, self.seed, self.strength = store, image_size, seed, augment.STRENGTHS.get(changes)
+        self.spoil = augment.spoiling(changes) if self.strength else None
 
     def __getitem__(self, key: Key) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         epoch, row = key
@@ -32,7 +32,7 @@ class Views(Dataset):
             views = np.stack([augment.resized(crop, self.image_size) for crop in crops])
         else:
             rng = np.random.default_rng([self.seed, epoch, row])
-            views, points2d = augment.augmented(crops, self.image_size, points2d, rng, self.spoil)
+            views, points2d = augment.augmented(crops, self.image_size, points2d, rng, self.spoil, self.strength)
             if rng.random() < 0.5:
                 views, points3d, points2d = augment.mirrored(views, points3d, points2d)
         return views, points3d.astype(np.float32), points2d.astype(np.float32)

@@ -92,7 +92,7 @@ def test_a_training_starts_from_released_weights(tiny_faces, tmp_path):
     entry, store = released.load().card["networks"][0]["config"], faces.load(tiny_faces)
     shape = {name: entry[name] for name in ("backbone", "image_size", "fusion", "share", "head")}
     places = {"faces": tiny_faces, "runs": tmp_path, "name": "tuned", "fold": 0, "folds": 2}
-    found = run("02_train_fold", **shape, **places, weights="released", epochs=1, lr=1e-9, augment=False)
+    found = run("02_train_fold", **shape, **places, weights="released", epochs=1, lr=1e-9, augment="none")
     known = store.points3d[store.known]
     mean_nme = score.nme(np.broadcast_to(MEAN_SHAPE, known.shape), known).mean()
     assert found["run"].history["nme"].iloc[0] < 0.7 * mean_nme

@@ -5,6 +5,7 @@ from kpl.landmarks import COUNT, MIRROR, index
 from kpl.train import augment
 
 SIDE = 64
+STUDIO, PHOTOGRAPHS = augment.STRENGTHS.values()
 LANDMARK = index("nose_tip")
 
 
@@ -32,7 +33,7 @@ def test_points_move_with_their_pictures(crop_side):
     for seed in range(4):
         crops, points = capture(seed, crop_side)
         for view in range(3):
-            move = augment.drawn_move(rng)
+            move = augment.drawn_move(rng, STUDIO)
             picture = augment.moved(crops[view], SIDE, move)
             there = points[view, LANDMARK] @ move[:, :2].T + move[:, 2]
             assert np.abs(brightest(picture) - there).max() < 0.5 / SIDE + 0.5 / crop_side
@@ -40,14 +41,13 @@ def test_points_move_with_their_pictures(crop_side):
     assert far > 0.04
 
 
-def test_all_changes_together_keep_points_on_their_pictures(monkeypatch):
+def test_all_changes_together_keep_points_on_their_pictures():
     """Without the patches and the noise, which may hide the dot."""
-    monkeypatch.setattr(augment, "SPOILED", 0.0)
-    monkeypatch.setattr(augment, "LIGHT", 0.05)
+    mild = STUDIO._replace(spoiled=0.0, light=0.05)
     rng = np.random.default_rng(1)
     for seed in range(4):
         crops, points = capture(seed)
-        views, moved = augment.augmented(crops, SIDE, points, rng, augment.spoiling())
+        views, moved = augment.augmented(crops, SIDE, points, rng, augment.spoiling("studio"), mild)
         for view in range(3):
             assert np.abs(brightest(views[view]) - moved[view, LANDMARK]).max() < 1.5 / SIDE
             # one map moved all points of a view
@@ -59,14 +59,14 @@ def test_a_missing_view_stays_one():
     for seed in range(20):
         crops, points = capture(seed)
         crops[1] = 0
-        views, _ = augment.augmented(crops, SIDE, points, np.random.default_rng(seed), augment.spoiling())
+        views, _ = augment.augmented(crops, SIDE, points, np.random.default_rng(seed), augment.spoiling("studio"), STUDIO)
         assert not views[1].any() and views[0].any() and views[2].any()
 
 
 def test_colours_change_within_their_bounds():
     rng = np.random.default_rng(0)
     grey = np.array([128.0, 128.0, 128.0, 1.0])
-    changed = np.array([augment.drawn_colours(rng) @ grey for _ in range(500)])
+    changed = np.array([augment.drawn_colours(rng, STUDIO) @ grey for _ in range(500)])
     assert np.ptp(changed, axis=1).max() < 1e-9  # grey stays grey: hue and saturation turn about the grey axis
     assert 30 < changed.min() < 70 and 190 < changed.max() < 240
     turned = augment.hue_turn(120)
@@ -75,7 +75,7 @@ def test_colours_change_within_their_bounds():
 
 def test_spoiling_changes_pictures_in_several_ways():
     crop = np.random.default_rng(0).integers(60, 200, (SIDE, SIDE, 3), dtype=np.uint8)
-    spoil = augment.spoiling()
+    spoil = augment.spoiling("studio")
     kinds = set()
     for seed in range(30):
         spoil.set_random_seed(seed)

@@ -31,7 +31,7 @@ class Deadly(Views):
     """Views that kill the process that makes one of them, unless it is this one."""
 
     def __init__(self, store):
-        super().__init__(store, 16, augmented=True)
+        super().__init__(store, 16, changes="studio")
         self.parent = os.getpid()
 
     def __getitem__(self, key):
@@ -48,13 +48,13 @@ def same(ours, theirs):
 
 @pytest.fixture
 def expected(tmp_path):
-    views = Views(Store(tmp_path), 16, augmented=True)
+    views = Views(Store(tmp_path), 16, changes="studio")
     return [[torch.from_numpy(np.stack(part)) for part in zip(*(views[key] for key in keys))] for keys in KEYS]
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_batch_is_what_its_keys_say_whoever_makes_it(tmp_path, expected, workers):
-    assert same(list(loader.ahead(Views(Store(tmp_path), 16, augmented=True), KEYS, workers)), expected)
+    assert same(list(loader.ahead(Views(Store(tmp_path), 16, changes="studio"), KEYS, workers)), expected)
 
 
 def test_a_loader_process_that_is_lost_ends_it_with_one_sentence(tmp_path):

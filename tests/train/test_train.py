@@ -149,7 +149,7 @@ def test_settings_that_make_no_run_leave_none_behind(tmp_path, store, change, wo
 
 
 def test_a_loss_that_explodes_stops_with_one_sentence(tmp_path, store):
-    made = parameters(tmp_path, store, lr=1e12, augment=False)
+    made = parameters(tmp_path, store, lr=1e12, augment="none")
     with pytest.raises(BadInput, match="the loss is .* lower lr"):
         trained(made)
     assert not checkpoints.files(made.run_folder)  # none was kept of weights that are ruined

@@ -19,11 +19,11 @@ class Store:
 
 
 def test_a_sample_depends_on_seed_epoch_and_row_alone():
-    dataset = views.Views(Store(), 32, augmented=True, seed=1)
+    dataset = views.Views(Store(), 32, changes="studio", seed=1)
     first = dataset[3, 1]
     dataset[0, 0], dataset[4, 2]  # what else was loaded does not matter
     again, other_epoch = dataset[3, 1], dataset[4, 1]
-    other_seed = views.Views(Store(), 32, augmented=True, seed=2)[3, 1]
+    other_seed = views.Views(Store(), 32, changes="studio", seed=2)[3, 1]
     assert all(np.array_equal(a, b) for a, b in zip(first, again))
     assert not np.array_equal(first[0], other_epoch[0]) and not np.array_equal(first[0], other_seed[0])
 
@@ -39,7 +39,7 @@ def test_unknown_points_stay_unknown():
     store = Store()
     store.points2d[0] = np.nan
     store.points3d[0] = np.nan
-    _, points3d, points2d = views.Views(store, 32, augmented=True)[0, 0]
+    _, points3d, points2d = views.Views(store, 32, changes="studio")[0, 0]
     assert np.isnan(points3d).all() and np.isnan(points2d).all()
 
 

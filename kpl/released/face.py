@@ -14,7 +14,6 @@ from kpl.landmarks import COUNT
 from kpl.released.ensemble import answer, load
 
 VIEWS = ("left", "middle", "right")
-FEWEST = 2  # faces that must be found
 TURNS = [Turn(quarters) for quarters in range(4)]
 
 
@@ -37,9 +36,9 @@ def predict(left, middle, right, weights: str | Path = "released") -> Face:
     """The 106 landmarks of a face from three pictures, taken at once from its left, its front and its right.
 
     left, middle, right: each a path, or an array (H, W, 3) uint8 RGB; in `left` the nose points to the right. The
-    pictures may lie on their side, all in the same way. One of them may be None, or show no face: the others answer, if
-    less surely.
-    weights: "released", or a folder made by kpl.release. Raises BadInput if fewer than two faces are found.
+    pictures may lie on their side, all in the same way. One or two of them may be None, or show no face: the others
+    answer, less surely, as `spread` says.
+    weights: "released", or a folder made by kpl.release. Raises BadInput if no picture shows a face.
     """
     networks = load(weights)
     recipe = recipes.get(networks.card["recipe"], networks.card["crop_size"])
@@ -48,10 +47,10 @@ def predict(left, middle, right, weights: str | Path = "released") -> Face:
     cuts = {view: cut_face(picture, view, recipe, turn) for view, picture in enumerate(read) if picture is not None}
     cuts = {view: cut for view, cut in cuts.items() if cut is not None}
     without = " and the ".join(name for view, name in enumerate(VIEWS) if view not in cuts)
-    if len(cuts) < FEWEST:
-        raise BadInput(f"no face was found in the {without} picture: at least {FEWEST} are needed.")
+    if not cuts:
+        raise BadInput("no face was found in any picture: give pictures of one face, larger or sharper ones.")
     if without:
-        warn([f"no face was found in the {without} picture: the other two answer."])
+        warn([f"no face was found in the {without} picture: what is left answers, less surely."])
     crops, points2d = np.zeros((3, recipe.size, recipe.size, 3), np.uint8), np.full((3, COUNT, 2), np.nan)
     for view, cut in cuts.items():
         crops[view] = cut.pixels

@@ -21,13 +21,14 @@ from kpl.landmarks import mirror_points, mirror_points2d
 cv2.setNumThreads(0)  # OpenCV's threads fight with the loader's
 SIDES_EXCHANGED = [2, 1, 0]
 MOVED, LIT, COLOURED = 0.9, 0.7, 0.4  # how often
-CAST, DARKENED, ALIKE = 0.5, 0.3, 0.7  # how often, of photographs; alike: all three views have the same light and colours
+CAST, DARKENED = 0.5, 0.3  # how often, of photographs
 LUMA = np.array([0.299, 0.587, 0.114])
 BORDERS = (cv2.BORDER_CONSTANT, cv2.BORDER_REPLICATE, cv2.BORDER_REFLECT_101)
 
 
 class Strength(NamedTuple):
-    """How large changes are at most, and how often the last four happen."""
+    """How large changes are at most, and how often the last four happen. alike: all three views change colours together; cut: a
+    view is cut off, and what a move brings in from outside need not be black."""
 
     turn: float = 10.0  # degrees
     scale: float = 0.1  # share
@@ -42,11 +43,12 @@ class Strength(NamedTuple):
     spoiled: float = 0.44
     grey: float = 0.0
     cut: float = 0.0
+    alike: float = 0.0
 
 
 STRENGTHS = {
     "studio": Strength(),
-    "photographs": Strength(40.0, 0.2, 0.1, 0.25, 0.4, 25.0, 0.6, 0.1, cast=0.4, dark=0.15, spoiled=0.8, grey=0.2, cut=0.15),
+    "photographs": Strength(40.0, 0.2, 0.1, 0.25, 0.4, 25.0, 0.6, 0.1, cast=0.4, dark=0.15, spoiled=0.8, grey=0.2, cut=0.15, alike=0.7),
 }
 
 
@@ -78,7 +80,7 @@ def augmented(
     """Each crop (3, C, C, 3) at `side` pixels and changed on its own, its points (3, 106, 2) in crop units with it. The
     canonical shape stays what it is. A view of zeros is a missing one, and stays one."""
     views, points = np.zeros((len(crops), side, side, 3), np.uint8), np.array(points2d)
-    shared = drawn_colours(rng, strength) if strength.grey and rng.random() < ALIKE else None
+    shared = drawn_colours(rng, strength) if strength.alike and rng.random() < strength.alike else None
     for view, crop in enumerate(crops):
         if not crop.any():
             continue

@@ -55,11 +55,13 @@ def test_all_changes_together_keep_points_on_their_pictures():
             assert np.allclose(known @ np.linalg.lstsq(known, moved[view])[0], moved[view], atol=1e-5)
 
 
-def test_a_missing_view_stays_one():
+@pytest.mark.parametrize("name", augment.STRENGTHS)
+def test_a_missing_view_stays_one(name):
     for seed in range(20):
         crops, points = capture(seed)
         crops[1] = 0
-        views, _ = augment.augmented(crops, SIDE, points, np.random.default_rng(seed), augment.spoiling("studio"), STUDIO)
+        rng = np.random.default_rng(seed)
+        views, _ = augment.augmented(crops, SIDE, points, rng, augment.spoiling(name), augment.STRENGTHS[name])
         assert not views[1].any() and views[0].any() and views[2].any()
 
 
@@ -96,3 +98,36 @@ def test_mirroring_moves_the_pictures_and_names_together_and_undoes_itself():
     twice = augment.mirrored(*once)
     assert np.array_equal(twice[0], crops)
     assert np.allclose(twice[1], shape) and np.allclose(twice[2], points)
+
+
+def test_photographs_are_turned_far_with_their_points():
+    rng, mild, turned = np.random.default_rng(3), PHOTOGRAPHS._replace(light=0.0, spoiled=0.0, cut=0.0, dark=1.0, cast=0.0), 0.0
+    for seed in range(20):
+        crops, points = capture(seed)
+        views, moved = augment.augmented(crops, SIDE, points, rng, augment.spoiling("photographs"), mild)
+        for view in range(3):
+            if (moved[view, LANDMARK] > 0.1).all() and (moved[view, LANDMARK] < 0.9).all():
+                assert np.abs(brightest(views[view]) - moved[view, LANDMARK]).max() < 1.5 / SIDE
+            known = np.column_stack([points[view], np.ones(COUNT)])
+            turn = np.linalg.lstsq(known, moved[view])[0]
+            turned = max(turned, abs(np.degrees(np.arctan2(turn[0, 1], turn[0, 0]))))
+    assert 25 < turned < 55
+
+
+def test_photographs_are_sometimes_grey_dark_or_in_coloured_light():
+    rng, red = np.random.default_rng(0), np.array([200.0, 100, 100, 1])
+    changed = np.array([augment.drawn_colours(rng, PHOTOGRAPHS) @ red for _ in range(500)])
+    grey = np.ptp(changed, axis=1) < 1e-9
+    assert 0.12 < grey.mean() < 0.28
+    assert (changed.mean(axis=1) < 40).mean() > 0.03
+    assert (changed[~grey, 2] > 1.3 * changed[~grey, 1]).any()
+
+
+def test_what_is_cut_off_is_at_most_three_tenths_at_one_side():
+    rng, whole = np.random.default_rng(0), np.random.default_rng(1).integers(1, 255, (SIDE, SIDE, 3), dtype=np.uint8)
+    for _ in range(20):
+        view = whole.copy()
+        augment.cut_off(view, rng)
+        changed = (view != whole).any(axis=2)
+        assert 0.03 < changed.mean() <= 0.3
+        assert min(changed.any(axis=0).sum(), changed.any(axis=1).sum()) <= 0.3 * SIDE

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there, and what the machine lends us: its disk and its cores."""
+"""Files that are either whole or not there."""
 
 import ast
 import errno
@@ -109,16 +109,6 @@ _NO_ROOM = [*map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)), "Pytor
 def no_room(error: BaseException | str) -> bool:
     """Whether an error, or its text, says that there was no room to write."""
     return any(words in str(error) for words in _NO_ROOM)
-
-
-def cores() -> int:
-    """How many cores this process may use: its share of the machine, also in a container."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return max(1, min(allowed, round(int(quota) / int(period))))
-    except (OSError, ValueError):  # no such limit
-        return allowed
 
 
 def code_checksum(*places: Path, sources: Sequence[str] = ()) -> str:

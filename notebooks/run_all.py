@@ -117,13 +117,14 @@ def train(options: argparse.Namespace, stage: Callable[..., Stage], gpus: int, c
 
 def run_all(options: argparse.Namespace) -> None:
     """Every stage in order. Raises BadInput."""
-    import pandas  # here and not above: --help needs no environment
+    import joblib  # here and not above: --help needs no environment
+    import pandas
     import torch
 
     output, data = options.output, options.data or ROOT / "input" / "studio"
     if not options.data and subprocess.call([sys.executable, "-m", "kpl.studio", "--out", data], cwd=ROOT):
         raise BadInput("the studio failed: its message is above; the same command goes on where it stopped.")
-    (captures, samples), gpus, cores = look(data), torch.cuda.device_count(), kpl.files.cores()
+    (captures, samples), gpus, cores = look(data), torch.cuda.device_count(), joblib.cpu_count()
     print("== " + cost(options, samples, gpus, cores), flush=True)
 
     def stage(label: str, made: str | Path, inputs: str, **parameters: Any) -> Stage:

@@ -4,7 +4,10 @@ python -m cells 02_train_fold '{"fold": 1}'     the same in a process of its own
 """
 
 import json
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 import matplotlib
 
@@ -25,6 +28,14 @@ def run(notebook: str, look: bool = False, **parameters) -> dict:
     for number, source in enumerate(config.cells(notebook, "", "method", *(["look"] if look else []))):
         exec(compile(source, f"{notebook}, cell {number}", "exec"), scope)
     return scope
+
+
+def start(notebook: str, parameters: dict, threads: int) -> subprocess.Popen:
+    """The same in a process of its own, on so many threads."""
+    own = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
+    command = [sys.executable, "-m", "cells", notebook, json.dumps(parameters)]
+    here = Path(__file__).parent
+    return subprocess.Popen(command, cwd=here, env=os.environ | own, stdout=subprocess.DEVNULL)
 
 
 def main(notebook: str, parameters: str) -> int:

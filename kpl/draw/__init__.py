@@ -5,6 +5,6 @@ they are given is data, a sample's name perhaps, and is drawn as it stands: neve
 """
 
 from kpl.draw.charts import error_curves, group_bars, intervals, reliability
-from kpl.draw.pictures import contact_sheet, fit_camera, lines_of_sight, maps_on_picture, overlaid
+from kpl.draw.pictures import contact_sheet, fit_camera, maps_on_picture, overlaid
 from kpl.draw.shapes import coordinate_maps, face_to_turn, faces_in_3d, found_face, landmark_groups
 from kpl.draw.words import table, tiles

@@ -88,13 +88,3 @@ def fit_camera(shape: np.ndarray, points: np.ndarray) -> np.ndarray:
     """How far points of a picture move with those of a shape: (3, 2), of the affine camera that is nearest, in the
     least squares, to seeing landmarks (106, 3) at points (106, 2)."""
     return np.linalg.lstsq(shape - shape.mean(axis=0), points - points.mean(axis=0))[0]
-
-
-def lines_of_sight(shapes: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """From a face towards the camera, along what its picture does not show: unit vectors (K, 3), canonical frame.
-
-    shapes: (N, 106, 3); points: (N, 106, 2) where one view sees them, NaN where unknown: those are left out, K <= N.
-    """
-    known = np.isfinite(points).all(axis=(1, 2))
-    rays = [np.cross(*fit_camera(*pair).T) for pair in zip(shapes[known], points[known])]
-    return np.array([ray / np.linalg.norm(ray) * np.sign(ray[2]) for ray in rays]).reshape(-1, 3)

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import pandas as pd
+from joblib import cpu_count
 from tqdm import tqdm
 
 from kpl import captures
@@ -28,7 +29,7 @@ from kpl.faces import cutting, geometry, orientation, recipes
 from kpl.faces.cutting import EXCLUDED, OK, Cut
 from kpl.faces.geometry import LYING, Turn
 from kpl.faces.store import COLUMNS, NAMES, FaceStore, load, outcome
-from kpl.files import atomic, checksum, cores, read_json, read_npz, write_csv, write_json, write_npz
+from kpl.files import atomic, checksum, read_json, read_npz, write_csv, write_json, write_npz
 from kpl.landmarks import COUNT
 
 MOST_SAMPLES = 8  # of a shard, which is held in memory as a whole
@@ -95,7 +96,7 @@ def build(
         samples = samples.rename(columns={"view0": "view2", "view2": "view0"})
         boxes, points2d = ({name: each[[2, 1, 0]] for name, each in named.items()} for named in (boxes, points2d))
     shards = plan(samples, boxes, made, way.turn, str(file))
-    compute(shards, unfinished, jobs or cores())
+    compute(shards, unfinished, jobs or cpu_count())
     found, crops = _write_crops(folder, shards, unfinished)
     _write_table(folder / "faces.csv", root, samples, found)
     targets = _write_targets(folder / "targets.npz", samples["sample"], found["matrix"], truth, points2d)

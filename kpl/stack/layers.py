@@ -13,14 +13,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from joblib import cpu_count
 from sklearn.decomposition import PCA
-from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import GroupKFold
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from kpl.files import cores
 from kpl.landmarks import COUNT, mirror_points
 from kpl.stack import averages
 from kpl.stack.averages import fit_weights, weighted_average
@@ -29,8 +28,7 @@ SecondLayer = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int], np
 
 ALPHAS = np.logspace(0, 5, 11)  # ridge penalties tried, for features in units of the truth's spread
 DIRECTIONS = 300  # principal components that ridge sees: its penalty silences the rest
-KERNEL_GAMMA, KERNEL_PENALTY = 0.3, 0.05  # gamma in units of the faces' mean squared distance from their mean
-BLENDED = ("ridge", "lightgbm", "kernel")  # whose mean is one more layer, "blend"
+BLENDED = ("ridge", "lightgbm", "neural")  # whose mean is one more layer, "blend"
 
 
 class Said(NamedTuple):
@@ -107,18 +105,6 @@ def ridge(seen: Said, residual: np.ndarray, subjects: np.ndarray, new: Said, see
     return model.predict(new_features)
 
 
-@on_weighted_mean
-def kernel(seen: Said, residual: np.ndarray, subjects: np.ndarray, new: Said, seed: int) -> np.ndarray:
-    """Kernel ridge (a Gaussian process' mean) on the whole face: faces that look alike to the networks err alike.
-
-    A narrow kernel with a small penalty: on its own it is no better than ridge, but it errs otherwise (`blended`).
-    """
-    center = seen.average.mean(axis=0)
-    size = ((seen.average - center) ** 2).sum(axis=1).mean()
-    model = KernelRidge(alpha=KERNEL_PENALTY, kernel="rbf", gamma=KERNEL_GAMMA / max(size, 1e-12))
-    return model.fit(seen.average - center, residual).predict(new.average - center)
-
-
 def averaging(weights_of: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> SecondLayer:
     """The second layer that averages the networks with the weights (K,) of weights_of(points, truth)."""
     return lambda points, truth, subjects, new_points, seed: weighted_average(new_points, weights_of(points, truth))
@@ -129,7 +115,6 @@ LAYERS: dict[str, SecondLayer] = {
     "single": averaging(averages.single_weights),
     "weighted": averaging(fit_weights),
     "ridge": ridge,
-    "kernel": kernel,
 }
 
 
@@ -146,7 +131,7 @@ def in_threads(one: Callable[[int], Any], numbers: range, what: str) -> list[Any
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with ThreadPoolExecutor(cores()) as pool:
+        with ThreadPoolExecutor(cpu_count()) as pool:
             return list(tqdm(pool.map(one, numbers), what, len(numbers), leave=False))
     finally:
         torch.set_num_threads(threads)

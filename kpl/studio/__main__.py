@@ -5,9 +5,11 @@ import sys
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
+from joblib import cpu_count
+
 from kpl.config import path
 from kpl.errors import BadInput
-from kpl.files import cores, no_room
+from kpl.files import no_room
 from kpl.studio import captures
 from kpl.studio.dataset import manifest
 from kpl.studio.dataset.settings import ALL, PRESETS, Settings, settings_of
@@ -53,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--jobs",
         type=int,
-        default=cores(),
+        default=cpu_count(),
         help="processes; about 0.5 GB of memory each (default: %(default)s)",
     )
     parser.add_argument(

@@ -11,25 +11,15 @@ from kpl import cameras
 from kpl.errors import BadInput
 from kpl.faces import FaceStore
 from kpl.files import read_json
-from kpl.landmarks import COUNT, MIRROR
+from kpl.landmarks import COUNT, MIRROR, mirror_points, mirror_points2d
 from kpl.networks import FaceNetwork, create, load_weights, scatter, spatial_softmax, views_present
+from kpl.train.augment import SIDES_EXCHANGED
 from kpl.train.views import Views, ahead
 
 
 def mirror_views(views: Tensor) -> Tensor:
     """(B, 3, S, S, 3) as if taken in a mirror: pictures flipped, views 0 and 2 exchanged."""
-    return views[:, [2, 1, 0]].flip(3)
-
-
-def mirror_shape(points: Tensor) -> Tensor:
-    """(B, 106, 3) shapes mirrored, landmarks renamed."""
-    return points[:, MIRROR.tolist()] * points.new_tensor([-1.0, 1.0, 1.0])
-
-
-def mirror_places(points2d: Tensor) -> Tensor:
-    """2D landmarks (B, 3, 106, 2) of mirrored views as they lie in the views themselves; crop units."""
-    places = points2d[:, [2, 1, 0]][:, :, MIRROR.tolist()]
-    return torch.stack([1 - places[..., 0], places[..., 1]], dim=-1)
+    return views[:, SIDES_EXCHANGED].flip(3)
 
 
 class Look(NamedTuple):
@@ -43,13 +33,13 @@ class Look(NamedTuple):
 def look(network: FaceNetwork, views: Tensor, twice: bool = True) -> Look:
     """At views (B, 3, S, S, 3) uint8; twice: the mean over them and their mirror image. A mirrored face is a face."""
     answers = [network(each) for each in (views, mirror_views(views))[: 1 + twice]]
-    points3d = [answers[0].points3d.float(), *(mirror_shape(one.points3d.float()) for one in answers[1:])]
+    points3d = [answers[0].points3d.float(), *(mirror_points(one.points3d.float()) for one in answers[1:])]
     points2d, doubt = views.new_full((2, views.shape[0], 3, COUNT), torch.nan, dtype=torch.float32)
     points2d = points2d[..., None].expand(-1, -1, -1, 2)
     if answers[0].maps is not None:
         places, widths = zip(*((spatial_softmax(one.maps), scatter(one.maps)) for one in answers))
-        points2d = torch.stack([places[0], *map(mirror_places, places[1:])]).mean(dim=0)
-        doubt = torch.stack([widths[0], *(one[:, [2, 1, 0]][:, :, MIRROR.tolist()] for one in widths[1:])]).mean(dim=0)
+        points2d = torch.stack([places[0], *(mirror_points2d(one[:, SIDES_EXCHANGED]) for one in places[1:])]).mean(dim=0)
+        doubt = torch.stack([widths[0], *(one[:, SIDES_EXCHANGED][:, :, MIRROR.tolist()] for one in widths[1:])]).mean(dim=0)
     missing = ~views_present(views)[:, :, None]
     points2d, doubt = points2d.masked_fill(missing[..., None], torch.nan), doubt.masked_fill(missing, torch.nan)
     return Look(torch.stack(points3d).mean(dim=0), points2d, doubt)

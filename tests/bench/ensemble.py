@@ -9,15 +9,15 @@ import argparse
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
 
+import cells
 import numpy as np
 import pandas as pd
+from joblib import cpu_count
 
 from bench import report
-from bench.jobs import train
 from kpl import compare, faces, score, stack
 from kpl.config import path
 from kpl.errors import BadInput
-from kpl.files import cores
 
 # Small networks that differ in what they see and how: what each changes of the notebook's parameters.
 COMMON = {"epochs": 4, "batch_size": 4, "points2d": 1.0, "weights": "packaged", "frozen": True, "tracker": "none"}
@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS), metavar="NAME")
     parser.add_argument("--folds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=COMMON["epochs"])
-    parser.add_argument("--jobs", type=int, default=cores(), help="trained at once, a thread each")
+    parser.add_argument("--jobs", type=int, default=cpu_count(), help="trained at once, a thread each")
     parser.add_argument("--layers", nargs="+", choices=layers, default=list(layers), metavar="NAME")
     options = parser.parse_args(arguments)
     train_all(options)
@@ -59,7 +59,7 @@ def train_all(options: argparse.Namespace) -> None:
     ]
 
     def one(parameters: dict) -> None:
-        if train(parameters, threads=1).wait():
+        if cells.start("02_train_fold", parameters, threads=1).wait():
             raise BadInput(f"{parameters['name']} fold {parameters['fold']} failed: its message is above.")
         print(f"{parameters['name']} fold {parameters['fold']} is trained", flush=True)
 

@@ -11,16 +11,17 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import cells
 import numpy as np
 import pandas as pd
+from joblib import cpu_count
 
 from bench import report
-from bench.jobs import train
 from kpl import compare, faces, release, released, score
 from kpl.config import ROOT, path
 from kpl.errors import BadInput
 from kpl.faces import FaceStore
-from kpl.files import cores, read_npz, write_csv
+from kpl.files import read_npz, write_csv
 
 SAMPLES, EXPRESSIONS = (50, 200, 800), 7
 TESTED = 24  # subjects
@@ -48,7 +49,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--starts", nargs="+", choices=STARTS, default=list(STARTS))
     parser.add_argument("--faces", type=path, help="take these instead of making some; the last subjects are tested")
     parser.add_argument("--epochs", type=int, help="of each, instead of those that make as many steps")
-    parser.add_argument("--jobs", type=int, default=cores(), help="trained at once, a thread each")
+    parser.add_argument("--jobs", type=int, default=cpu_count(), help="trained at once, a thread each")
     options = parser.parse_args(arguments)
     store = faces.load(options.faces) if options.faces else taken(options)
     subjects = store.table["subject"][store.known].unique()
@@ -99,7 +100,7 @@ def plan(store: FaceStore, tested: np.ndarray, start: str, count: int, options: 
 
 
 def finish(parameters: dict) -> None:
-    if not (folder(parameters) / "done.json").exists() and train(parameters, threads=1).wait():
+    if not (folder(parameters) / "done.json").exists() and cells.start("02_train_fold", parameters, threads=1).wait():
         raise BadInput(f"{parameters['name']} on {parameters['runs']} failed: its message is above.")
 
 

@@ -18,13 +18,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import psutil
+from joblib import cpu_count
 
 from bench import report
 from kpl import captures, faces
 from kpl.captures import VIEWS, pictures
 from kpl.config import path
 from kpl.faces import assemble, detect, geometry, recipes
-from kpl.files import cores
 
 
 def main(arguments: list[str]) -> None:
@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--samples", type=int, default=120, help="samples for the speed (default: 120)")
     parser.add_argument("--rounds", type=int, default=5, help="times that each contender runs (default: 5)")
     parser.add_argument("--pictures", type=int, default=10_000, help="pictures for the memory (default: 10000)")
-    parser.add_argument("--jobs", type=int, default=cores(), help="processes; default: one a core")
+    parser.add_argument("--jobs", type=int, default=cpu_count(), help="processes; default: one a core")
     options = parser.parse_args(arguments)
     for part in options.parts:
         report.publish(PARTS[part](options), options.out.with_name(f"{options.out.stem}_{part}.csv"))

@@ -6,9 +6,10 @@ from argparse import ArgumentParser
 from pathlib import Path
 
 import pandas as pd
+from joblib import cpu_count
 
 from kpl.config import path
-from kpl.files import atomic, cores
+from kpl.files import atomic
 
 
 def parser(name: str, doc: str) -> ArgumentParser:
@@ -28,7 +29,7 @@ def machine() -> str:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
     versions = f"Python {platform.python_version()}, torch {torch.__version__}"
-    return f"{processor}, {cores()} cores, {memory:.0f} GiB, {gpu}; {versions}"
+    return f"{processor}, {cpu_count()} cores, {memory:.0f} GiB, {gpu}; {versions}"
 
 
 def peak_memory() -> float:

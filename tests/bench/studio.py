@@ -12,10 +12,10 @@ from multiprocessing.synchronize import Barrier, Lock
 from pathlib import Path
 
 import pandas as pd
+from joblib import cpu_count
 
 from bench import report
 from kpl import config
-from kpl.files import cores
 from kpl.studio import worker
 from kpl.studio.dataset.settings import Settings
 from kpl.studio.picture import devices
@@ -28,7 +28,7 @@ _barrier: Barrier | None = None
 def main(arguments: list[str]) -> None:
     parser = report.parser("studio", __doc__)
     parser.add_argument("--subjects", type=int, default=4, help="subjects that each process makes")
-    parser.add_argument("--jobs", type=int, default=cores(), help="processes")
+    parser.add_argument("--jobs", type=int, default=cpu_count(), help="processes")
     parser.add_argument("--scale", type=float, default=1.0, help="of the full frames; 1 is 1280 x 720")
     parser.add_argument("--crop-size", type=int, default=256, help="side of the crops, in pixels")
     parser.add_argument("--device", choices=devices.CHOICES, default="cpu")

@@ -61,14 +61,14 @@ def test_the_table_compares_with_the_baseline_and_the_mean_shape(store):
 def test_a_benchmark_trains_measures_and_goes_on(tiny_faces, tmp_path):
     out = tmp_path / "networks.csv"
     command = ["networks", "--faces", str(tiny_faces), "--out", str(out), "--backbone", "mobilenetv3"]
-    command += ["--image-size", "32", "--epochs", "1", "--jobs", "1", "--variants"]
-    assert bench.main([*command, "baseline"]) == 0
+    command += ["--image-size", "32", "--epochs", "1", "--jobs", "1", "--variants", "baseline"]
+    assert bench.main(command) == 0
     files = sorted(tmp_path.rglob("measured.npz"))
     times = [file.stat().st_mtime_ns for file in files]
-    assert bench.main([*command, "late_l2"]) == 0
+    assert bench.main(command) == 0
     assert [file.stat().st_mtime_ns for file in files] == times
     table = pd.read_csv(out, comment="#").set_index("variant")
-    assert list(table.index) == ["mean_shape", "baseline", "late_l2"]
+    assert list(table.index) == ["mean_shape", "baseline"]
     trained = table.drop(index="mean_shape")
     assert np.isfinite(trained).all().all() and (trained["million_multiply_adds"] > 1).all()
     assert (tmp_path / "networks.png").exists()

@@ -111,17 +111,6 @@ def test_a_face_to_turn_has_every_landmark_of_the_chosen_sample():
     np.testing.assert_allclose(np.array(figure.data[0].x, float)[:3], SHAPES[0][:3, 0], atol=1e-4)
 
 
-def test_the_camera_is_found_from_what_it_sees():
-    seen = np.stack([[seen_from(shape, degrees) for degrees in CAMERAS.values()] for shape in SHAPES])
-    for view, degrees in enumerate(CAMERAS.values()):
-        sights = kpl.draw.lines_of_sight(SHAPES, seen[:, view])
-        np.testing.assert_allclose(np.degrees(np.arctan2(sights[:, 0], sights[:, 2])), degrees, atol=1e-6)
-        np.testing.assert_allclose(np.linalg.norm(sights, axis=1), 1)
-    seen[1] = np.nan
-    assert len(kpl.draw.lines_of_sight(SHAPES, seen[:, 0])) == 1
-    assert kpl.draw.lines_of_sight(SHAPES[1:], seen[1:, 0]).shape == (0, 3)
-
-
 def test_shapes_are_drawn_where_the_camera_sees_them():
     seen = np.stack([seen_from(SHAPES[0], degrees) for degrees in CAMERAS.values()])
     drawn = kpl.draw.overlaid(CROPS[0], SHAPES[1], SHAPES[0], seen)

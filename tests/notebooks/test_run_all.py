@@ -1,31 +1,26 @@
 """The whole job, as a person runs it: every notebook with tiny parameters on a small studio data set."""
 
-import contextlib
 import json
 import os
 import re
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
-import tempfile
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import cells
 import conductor
 import cv2
 import matplotlib.pyplot as plt
-import nbformat
 import numpy as np
 import pandas as pd
 import psutil
 import pytest
 import run_all as run_all_module
 
-from kpl import captures, config, faces, score, submission
+from kpl import captures, config, faces, score, stack, submission
 from kpl.errors import BadInput
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,20 +40,6 @@ def run_all(data: Path, output: Path, *arguments: str, jobs: bool = True) -> sub
     return subprocess.run(line, capture_output=True, text=True, cwd=ROOT, check=False)
 
 
-def papermill(notebook: str, executed: Path, cwd: Path, **parameters) -> subprocess.CompletedProcess:
-    command = [
-        sys.executable,
-        "-m",
-        "papermill",
-        str(NOTEBOOKS / f"{notebook}.ipynb"),
-        str(executed),
-        "--no-progress-bar",
-    ]
-    for name, value in parameters.items():
-        command += ["-p", name, str(value)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
-
-
 @pytest.fixture
 def run_here(monkeypatch, capfd):
     """As `run_all`, but in this process, which has torch already: for runs that end soon."""
@@ -76,16 +57,22 @@ def run_here(monkeypatch, capfd):
 
 @pytest.fixture
 def run_in_cells(run_here, monkeypatch):
-    """As `run_here`, with the cells of the notebooks in this process too: where it is not kernels that are tested."""
+    """As `run_here`, with the cells of the notebooks in this process too: where it is not kernels that are tested. The run
+    fails at the notebook whose number is `until`."""
 
-    def run(stage: conductor.Stage, **how) -> str:
-        cells.run(stage.notebook, look="05" in stage.notebook, **stage.parameters)
-        plt.close("all")
-        shutil.copy(conductor.NOTEBOOKS / f"{stage.notebook}.ipynb", stage.executed)
-        return ""
+    def run_all(data: Path, output: Path, *arguments: str, until: str = "") -> subprocess.CompletedProcess:
+        def run(stage: conductor.Stage, **how) -> str:
+            if stage.notebook[:2] == until:
+                return "this far"
+            cells.run(stage.notebook, look="05" in stage.notebook, **stage.parameters)
+            plt.close("all")
+            shutil.copy(conductor.NOTEBOOKS / f"{stage.notebook}.ipynb", stage.executed)
+            return ""
 
-    monkeypatch.setattr(run_all_module, "run", run)
-    return partial(run_here, jobs=False)
+        monkeypatch.setattr(run_all_module, "run", run)
+        return run_here(data, output, *arguments, "--jobs", "1", jobs=False)
+
+    return run_all
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +135,7 @@ def test_two_recipes_of_captures_without_test_samples_go_through_to_the_report_a
 ):
     studio = [sys.executable, "-m", "kpl.studio", "--out", tmp_path / "captures", "--scale", "0.25"]
     subprocess.run([*studio, "--train-subjects", "4", "--test-subjects", "0"], check=True, capture_output=True)
-    both = ["--jobs", "1", "--epochs", "1", "--recipes", "centerface256", "list256"]
+    both = ["--epochs", "1", "--recipes", "centerface256", "list256"]
     done = run_in_cells(tmp_path / "captures", tmp_path / "output", *both)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "3 networks x 2 folds x 1 epochs on up to 28 samples" in done.stdout
@@ -156,10 +143,9 @@ def test_two_recipes_of_captures_without_test_samples_go_through_to_the_report_a
     assert {"mobilenetv3_32_centerface256", "mobilenetv3_32_list256", "baseline", "final"} <= set(results["name"])
     assert set(results["split"]) == {"oof"}
     assert (tmp_path / "output" / "report.html").exists() and not (tmp_path / "output" / "submission.txt").exists()
-    done = run_in_cells(tmp_path / "captures", tmp_path / "output", *both[:-1])
-    assert done.returncode == 0, done.stdout + done.stderr
-    names = set(pd.read_csv(tmp_path / "output" / "results.csv")["name"])
-    assert {"mobilenetv3_32_late_fc", "baseline", "final"} <= names and not any("list256" in name for name in names)
+    done = run_in_cells(tmp_path / "captures", tmp_path / "output", *both[:-1], until="04")
+    assert "04_stack failed: this far" in done.stderr, done.stdout + done.stderr
+    assert set(stack.load(tmp_path / "output" / "oof" / "oof.npz").networks) == {"mobilenetv3_32_late_fc", "baseline"}
 
 
 @pytest.mark.parametrize(
@@ -217,23 +203,14 @@ def test_a_user_s_own_photographs_come_out_as_a_submission(finished, tiny_captur
                 path = tmp_path / f"mine/person{i}/{view}/t.png"
                 path.parent.mkdir(parents=True)
                 cv2.imwrite(str(path), cv2.imread(getattr(row, f"view{view}")))
-    first = papermill("01_preprocess", tmp_path / "1.ipynb", ROOT, captures=tmp_path / "mine", faces=tmp_path / "faces")
-    assert first.returncode == 0, first.stderr
-    folders = {name: output / name for name in ("runs", "oof", "stack")}
-    second = papermill(
-        "05_submit",
-        tmp_path / "5.ipynb",
-        NOTEBOOKS,
-        faces=tmp_path / "faces",
-        **folders,
-        submission=tmp_path / "mine.txt",
-        results=tmp_path / "mine.csv",
-    )
-    assert second.returncode == 0, second.stderr
-    assert submission.check(tmp_path / "mine.txt", ["person0", "person1"]).shape == (2, 106, 3)
-    assert set(pd.read_csv(tmp_path / "mine.csv")["split"]) == {"oof"}
-    outputs = [o for cell in nbformat.read(tmp_path / "5.ipynb", 4).cells for o in cell.get("outputs", [])]
-    assert sum("image/png" in o.get("data", {}) for o in outputs) >= 2
+    mine = {"faces": tmp_path / "faces", "submission": tmp_path / "mine.txt", "results": tmp_path / "mine.csv"}
+    cells.run("01_preprocess", captures=tmp_path / "mine", faces=mine["faces"])
+    plt.close("all")
+    cells.run("05_submit", look=True, **mine, **{name: output / name for name in ("runs", "oof", "stack")})
+    assert submission.check(mine["submission"], ["person0", "person1"]).shape == (2, 106, 3)
+    assert set(pd.read_csv(mine["results"])["split"]) == {"oof"}
+    assert len(plt.get_fignums()) >= 2
+    plt.close("all")
 
 
 def test_a_failing_stage_names_itself_the_reason_and_its_notebook(run_here, tmp_path):
@@ -275,7 +252,9 @@ def test_options_that_do_not_fit_are_said_at_once(run_here, tiny_captures, tmp_p
 
 
 @pytest.mark.slow
-def test_captures_that_change_under_a_half_done_run_are_said_and_nothing_is_lost(finished, tiny_captures, tmp_path):
+def test_captures_that_change_under_a_half_done_run_are_said_and_nothing_is_lost(
+    run_in_cells, finished, tiny_captures, tmp_path
+):
     output, data = tmp_path / "output", tmp_path / "captures"
     shutil.copytree(tiny_captures, data)
     shutil.copytree(finished[0], output)
@@ -284,15 +263,11 @@ def test_captures_that_change_under_a_half_done_run_are_said_and_nothing_is_lost
     before = picture.read_bytes()
     picture.write_bytes(Path(table[table["split"] == "train"]["view1"].iloc[1]).read_bytes())
     kept = {path: path.read_bytes() for path in (output / "runs").rglob("*") if path.is_file()}
-    changed = run_all(data, output)
+    changed = run_in_cells(data, output)
     assert changed.returncode == 1 and "was trained on other faces" in changed.stderr and "delete" in changed.stderr
     assert {path: path.read_bytes() for path in (output / "runs").rglob("*") if path.is_file()} == kept
     picture.write_bytes(before)
-    process = subprocess.Popen(command(data, output), stdout=subprocess.PIPE, text=True, cwd=ROOT)
-    assert any("02_" in line for line in process.stdout)  # past the check
-    process.kill()
-    process.wait()
-    process.stdout.close()
+    assert "failed: this far" in run_in_cells(data, output, until="02").stderr  # past the check
 
 
 @pytest.mark.slow
@@ -315,103 +290,55 @@ def test_a_disk_that_fills_is_named_and_what_is_finished_is_kept(tiny_captures, 
 
 
 @pytest.fixture
-def two_nodes():
-    """A Ray cluster of two nodes with one core each: its address, and the mark of the second node's processes.
+def two_nodes(monkeypatch):
+    """A Ray cluster of two nodes with one core each, and its second node."""
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")  # else a token that some other cluster left in HOME is asked for
+    from ray.cluster_utils import Cluster
 
-    Ray gives a start 30 seconds, which a busy machine may exceed: then both nodes are started anew, on other ports and
-    in another folder, for a head that half started would answer the next one.
-    """
-    for _ in range(4):
-        folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")  # it holds sockets, whose paths may not be long
-        port, client = free_ports(2)
-        head = ["--head", "--port", port, "--ray-client-server-port", client, "--include-dashboard", "false"]
-        second = ["--address", f"127.0.0.1:{port}", "--include-log-monitor", "false"]
-        marks = [f"{folder} head", f"{folder} second"]
-        try:
-            if start_node(marks[0], *head, "--temp-dir", folder) and start_node(marks[1], *second):
-                yield f"127.0.0.1:{port}", marks[1]
-                return
-        finally:
-            for mark in marks:
-                kill_node(mark)
-            shutil.rmtree(folder, ignore_errors=True)
-    raise AssertionError("ray start failed four times: its messages are above")
+    node = {"num_cpus": 1, "object_store_memory": 80_000_000, "include_dashboard": False}
+    noticed = {"health_check_period_ms": 1000, "health_check_failure_threshold": 5}  # a dead node, within seconds
+    cluster = Cluster(initialize_head=True, head_node_args=node | {"_system_config": noticed})
+    try:
+        yield cluster, cluster.add_node(**node)
+    finally:
+        cluster.shutdown()
 
 
-def start_node(mark: str, *arguments: str) -> bool:
-    """Whether a node is up. All its processes carry the mark in their environment."""
-    environ = os.environ | {
-        "TEST_NODE": mark,
-        "RAY_AUTH_MODE": "disabled",  # else a token that some other cluster left in HOME is asked for
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_health_check_period_ms": "1000",  # a dead node is noticed within seconds
-        "RAY_health_check_failure_threshold": "5",
-    }
-    start = [Path(sys.executable).parent / "ray", "start", "--num-cpus", "1", "--object-store-memory", "80000000"]
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        return subprocess.call([*start, *arguments], env=environ, stdout=subprocess.DEVNULL, timeout=180) == 0
-    return False
-
-
-def free_ports(count: int) -> list[str]:
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [str(probe.getsockname()[1]) for probe in probes]
-
-
-def of_node(mark: str) -> list[psutil.Process]:
-    """A node's processes: all that carry its mark."""
-    found = psutil.process_iter(["environ"])
-    return [one for one in found if (one.info["environ"] or {}).get("TEST_NODE") == mark]
-
-
-def kill_node(mark: str) -> None:
-    """As when a machine loses its power: until nothing of it is left, for what dies may just have started something."""
-    while left := of_node(mark):
-        for process in left:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
-        psutil.wait_procs(left, timeout=10)
+def of_node(node) -> list[psutil.Process]:
+    """A node's workers and all that they have started."""
+    return psutil.Process(node.all_processes["raylet"][0].process.pid).children(recursive=True)
 
 
 @pytest.mark.slow
 def test_a_cluster_that_loses_a_node_finishes_every_fold_as_one_machine_does(
     finished, two_nodes, tiny_captures, tmp_path
 ):
-    address, second = two_nodes
-    output = tmp_path / "output"
-    process = subprocess.Popen(
-        command(tiny_captures, output, "--engine", "ray", "--address", address, jobs=False),
-        env=os.environ | {"RAY_AUTH_MODE": "disabled"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        cwd=ROOT,
-    )
+    """Two of the folds, trained once more. The node dies as when a machine loses its power."""
+    (cluster, second), (output, _) = two_nodes, finished
+    name = "mobilenetv3_32_late_fc"
+    shutil.move(output / "runs" / name, tmp_path / name)
+    line = command(tiny_captures, output, "--engine", "ray", "--address", cluster.address, jobs=False)
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT)
     killed, printed = "", []
     for line in process.stdout:
         printed.append(line)
         worker = re.search(r"\((\S+) pid=(\d+).*epoch 1/2", line)
         if worker and not killed and int(worker[2]) in {process.pid for process in of_node(second)}:
             killed = worker[1]
-            kill_node(second)
+            for one in of_node(second):
+                one.kill()
+            cluster.remove_node(second, allow_graceful=False)
     process.wait()
     process.stdout.close()
     printed = "".join(printed)
     assert killed, printed
     assert printed.count(f"{killed} pid=") > 1 and "(4 of 4 finished)" in printed, printed
-    local = sorted((finished[0] / "runs").glob("*/fold*/predictions.npz"))
-    assert len(local) == 4
-    for file in local:
-        other = output / "runs" / file.relative_to(finished[0] / "runs")
-        ours, theirs = np.load(file), np.load(other)
-        assert all((ours[name] == theirs[name]).all() for name in ours)
-        weights = [path.with_name("weights.safetensors").read_bytes() for path in (file, other)]
-        assert weights[0] == weights[1]
-    for name in ("submission.txt", "results.csv"):  # that of `finished` was killed, and started again
-        assert (output / name).read_bytes() == (finished[0] / name).read_bytes()
+    for fold in ("fold0", "fold1"):
+        here, there = tmp_path / name / fold, output / "runs" / name / fold
+        ours, theirs = (np.load(folder / "predictions.npz") for folder in (here, there))
+        assert all((ours[part] == theirs[part]).all() for part in ours)
+        assert (here / "weights.safetensors").read_bytes() == (there / "weights.safetensors").read_bytes()
 
 
 @pytest.mark.parametrize("file", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda file: file.stem)
@@ -420,5 +347,5 @@ def test_notebooks_are_stored_as_agreed(file):
     assert sum("parameters" in cell["metadata"].get("tags", []) for cell in cells) == 1
     assert not any(cell["outputs"] or cell["execution_count"] for cell in cells)
     source = "".join("".join(cell["source"]) + "\n" for cell in cells)
-    most = {"04_stack": 175, "05_submit": 150}.get(file.stem, 135)  # 04 shows two layers whole, 05 is the report too
+    most = {"04_stack": 155, "05_submit": 150}.get(file.stem, 135)  # 04 shows two layers whole, 05 is the report too
     assert source.count("\n") <= most

@@ -43,10 +43,6 @@ def test_a_bias_that_can_be_learnt_is_learnt(answers):
     assert nme["neural"] != pytest.approx(nme["ridge"], rel=1e-4)
 
 
-def test_the_neural_heads_are_trained(scope, answers):
-    assert len(scope["kept"]) == stack.GROUPS and min(scope["kept"]) > 0
-
-
 def test_a_head_that_cannot_learn_answers_the_weighted_mean():
     store = make_store(12)
     scope = quick(RATE=1e-12)
@@ -66,15 +62,14 @@ def test_the_head_carries_what_is_not_linear_from_landmark_to_landmark(token, la
     target[:, landmark] = tokens[:, token].abs()
     torch.manual_seed(0)
     head = scope["Head"](3, 4)
-    fit, check = torch.arange(200), torch.arange(200, 240)
-    assert scope["train"](head, tokens, face, target, fit, check, draws) > 0
+    scope["train"](head, tokens[:200], face[:200], target[:200], draws)
     with torch.no_grad():
-        found = head(tokens[check], face[check])[:, landmark, 0]
-    assert np.corrcoef(found, target[check, landmark, 0])[0, 1] > 0.3  # a dead path has a constant to say
+        found = head(tokens[200:], face[200:])[:, landmark, 0]
+    assert np.corrcoef(found, target[200:, landmark, 0])[0, 1] > 0.3  # a dead path has a constant to say
 
 
 def test_the_blend_is_the_mean_of_its_layers():
-    answers = {name: np.full((2, 106, 3), float(i)) for i, name in enumerate((*stack.BLENDED, "neural"))}
+    answers = {name: np.full((2, 106, 3), float(i)) for i, name in enumerate((*stack.BLENDED, "single"))}
     np.testing.assert_array_equal(stack.blended(answers), np.full((2, 106, 3), 1.0))
 
 

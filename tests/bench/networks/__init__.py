@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from joblib import cpu_count
 
 from bench import report
 from bench.networks import measure
@@ -64,7 +65,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     add("--backbone", default="hgnetv2_b0", help="of all variants (default: hgnetv2_b0)")
     add("--seeds", type=int, default=1, help="how often each variant is trained (default: 1)")
     add("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), metavar="NAME")
-    add("--jobs", type=int, default=cores(), help="trained at once, a thread each")
+    add("--jobs", type=int, default=cpu_count(), help="trained at once, a thread each")
     add("--captures", type=path, help="take these captures instead of making some")
     add("--faces", type=path, help="take this store of crops instead of making one")
     options = parser.parse_args(arguments)

@@ -21,7 +21,7 @@ from kpl import compare, draw, faces, score
 from kpl.config import TrainFold, checked, defaults, path
 from kpl.errors import BadInput
 from kpl.faces import FaceStore, recipes
-from kpl.files import atomic, cores, read_npz
+from kpl.files import atomic, read_npz
 from kpl.networks import SUBSETS
 from kpl.train import hold_out
 

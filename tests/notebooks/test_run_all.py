@@ -82,9 +82,8 @@ def finished(tiny_captures, tmp_path_factory):
     process = subprocess.Popen(
         command(tiny_captures, output), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT
     )
-    for line in process.stdout:
-        if "(3 of 4 finished)" in line:
-            break
+    assert any("(2 of 4 finished)" in line for line in process.stdout)
+    assert any("epoch 1/2" in line for line in process.stdout)
     process.kill()  # the conductor alone: what it started ends with it
     process.wait()
     process.stdout.close()

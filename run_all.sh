@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The whole job: ./run_all.sh    the tests: ./run_all.sh test    benchmarks: ./run_all.sh bench    JupyterLab: ./run_all.sh lab
-# Makes .venv with the pinned requirements first, and again only when they change; adds requirements-{bench,export,ray}.txt
+# The whole job: ./run_all.sh    the tests: ./run_all.sh test    benchmarks: ./run_all.sh bench    a page: ./run_all.sh demo    JupyterLab: ./run_all.sh lab
+# Makes .venv with the pinned requirements first, and again only when they change; adds requirements-{bench,demo,export,ray}.txt
 # to it for the commands that need them.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -43,7 +43,8 @@ make_environment() {
 wanted_extras() {
   local file
   case "${1:-}" in
-    test) for file in "$here"/requirements-{bench,export,ray}.txt; do basename "$file"; done ;;
+    test) for file in "$here"/requirements-{bench,demo,export,ray}.txt; do basename "$file"; done ;;
+    demo) echo requirements-demo.txt ;;
     bench) [[ ! ${2:-} =~ ^(training|peers)$ ]] || echo requirements-bench.txt ;;
     *) [[ " $* " != *" --engine ray "* && " $* " != *" --engine=ray "* ]] || echo requirements-ray.txt ;;
   esac
@@ -68,6 +69,7 @@ export PATH="$here/.venv/bin:$PATH"
 case "${1:-}" in
   test) cd "$here" && exec python -m pytest --numprocesses auto --dist loadfile "${@:2}" ;;
   bench) cd "$here/tests" && exec python -m bench "${@:2}" ;;
+  demo) exec python "$here/notebooks/demo.py" "${@:2}" ;;
   lab)
     root_user=()
     [[ $EUID -ne 0 ]] || root_user=(--allow-root) # Jupyter wants to be told, in containers for instance

@@ -1,6 +1,7 @@
 """`python -m kpl.predict left.jpg middle.jpg right.jpg --out face.json --picture face.png`
 
-The landmarks of a face from three pictures, as JSON, and drawn on them.
+The landmarks of a face from three pictures, taken from its left (the nose points to the right), its front and its right, or
+from one; - stands for a missing one of three. As JSON, and drawn on the pictures.
 
 In Python it is `kpl.predict(left, middle, right)`: the module itself can be called, so importing it hides nothing.
 """
@@ -19,8 +20,8 @@ from kpl.landmarks import NAMES
 
 
 class _Predict(ModuleType):
-    def __call__(self, left, middle, right, weights: str | Path = "released"):
-        """The face in three pictures, paths or arrays: see kpl.released.predict."""
+    def __call__(self, left=None, middle=None, right=None, weights: str | Path = "released"):
+        """The face in three pictures, paths or arrays, or fewer: see kpl.released.predict."""
         return kpl.released.predict(left, middle, right, weights)
 
 
@@ -29,17 +30,18 @@ sys.modules[__name__].__class__ = _Predict
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m kpl.predict", description=__doc__.split("\n\n")[1])
-    for view, nose in (("left", "the nose points to the right"), ("middle", "frontal"), ("right", "to the left")):
-        parser.add_argument(view, help=f"picture taken from the {view}: {nose}")
+    parser.add_argument("pictures", nargs="+", metavar="PICTURE", help="left middle right, or one alone")
     parser.add_argument("--out", metavar="JSON", help="file for landmarks, spread and points in the pictures")
     parser.add_argument("--picture", metavar="PNG", help="file for a drawing")
     parser.add_argument("--weights", default="released", help="folder of kpl.release; default: the package's")
     options = parser.parse_args(arguments)
-    given = options.left, options.middle, options.right
+    given = [None, *options.pictures, None] if len(options.pictures) == 1 else options.pictures
     places = {f"--{name}": file for name in ("out", "picture") if (file := getattr(options, name)) is not None}
     try:
         _refuse(places, given)
-        found = kpl.predict(*given, options.weights)
+        found = kpl.predict(*(None if picture == "-" else picture for picture in given), options.weights)
+        for warning in found.warnings:
+            print(f"warning: {warning}", file=sys.stderr)
         if "--picture" in places:
             figure = kpl.draw.found_face(found.crops, found.crop_points, found.landmarks, found.spread)
             with atomic(options.picture) as temporary:
@@ -53,9 +55,12 @@ def main(arguments: list[str] | None = None) -> None:
     print("written:", " and ".join(places.values()) or "nothing (--out, --picture)")
 
 
-def _refuse(places: dict[str, str], given: tuple[str, ...]) -> None:
-    """Raise BadInput for a file that cannot be written, would replace one that is given, or is no picture."""
-    taken = {Path(file).resolve() for file in given}
+def _refuse(places: dict[str, str], given: list[str | None]) -> None:
+    """Raise BadInput unless one or three pictures are given, and for a file that cannot be written, would replace one of
+    them, or is no picture."""
+    if len(given) != 3:
+        raise BadInput(f"{len(given)} pictures are given: give one, or left, middle and right, with - for a missing one.")
+    taken = {Path(file).resolve() for file in given if file}
     for option, file in places.items():
         if writable(file, option).resolve() in taken:
             raise BadInput(f"{option} {file} is one of the given pictures: name another file.")
@@ -80,6 +85,8 @@ def as_json(found, card: dict) -> dict:
         "points2d": known(found.points2d, 2),
         "cameras": {"yaw": known(found.yaw, 1), "pitch": known(found.pitch, 1), "residual": known(found.residual, 4)},
         "turned_clockwise": found.turn,
+        "taken_as_left_middle_right": list(found.order),
+        "warnings": list(found.warnings),
         "networks": [entry["name"] for entry in card["networks"]],
     }
 

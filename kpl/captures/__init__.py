@@ -1,10 +1,11 @@
 """Captures on disk: which samples there are, their pictures, lists, boxes and ground truth.
 
-Two layouts are read, also mixed, in any letter case, as jpg, jpeg, png or bmp:
+These layouts are read, also mixed, in any letter case, in all usual types of pictures; links are followed:
   competition         <subject>/<expression>/Images/<view>/t.jpg
   Pixel-Face release  <sample>/<view>/t.bmp and <sample>/fusion/gt.mat, <sample> being <subject>/<expression> or
                       one folder like 00133_06
-with view 0 left, 1 middle, 2 right. A sample's name is its folder relative to the root, with '/'; white space in it is
+  one's own           <sample>/<view>.jpg, <sample>_<view>.jpg, or <sample>/<view>/ with a picture of any name
+with view 0 or left, 1 or middle, 2 or right. A sample's name is its folder relative to the root, with '/'; white space in it is
 written as in URLs (%20), here and in whatever names it, since a submission cannot hold it. At the root may lie
 train_list.txt, val_list.txt, test_list.txt (six lines a sample: the three pictures' paths, each followed by its face box
 "x1 y1 x2 y2"), pickles of {sample: (106, 3) array}, and points2d.npz. Pictures lie on their side, and points and boxes
@@ -18,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from kpl.captures import truths
-from kpl.captures.folders import VIEWS, one_word, subject_expression, walk
+from kpl.captures.folders import TYPES, VIEWS, files, one_word, subject_expression, walk
 from kpl.captures.lists import read_lists
 from kpl.errors import BadInput, warn
 from kpl.files import read_npz
@@ -36,12 +37,12 @@ def find(root: str | Path) -> pd.DataFrame:
     `.attrs["problems"]`. Raises BadInput if the folder is not there, holds no sample, or a list is broken.
     """
     root = _folder(root)
-    samples = {name: sample for name, sample in walk(root).items() if sample.files.keys() - {"fusion"}}
+    samples = {name: sample for name, sample in walk(root).items() if sample.pictures}
     if not samples:
-        raise BadInput(
-            f"{root} holds no pictures in a known layout: they must be called"
-            " <subject>/<expression>/Images/<0|1|2>/t.jpg or <sample>/<0|1|2>/t.bmp."
-        )
+        stray = next((file for file in files(root) if file.lower().endswith(tuple(f".{kind}" for kind in TYPES))), "")
+        said = f"pictures in no known layout, {stray} for one" if stray else "no pictures"
+        sample = Path(stray).parent.as_posix() if "/" in stray else "anna"
+        raise BadInput(f"{root} holds {said}: call three of a face {sample}/left.jpg, middle.jpg and right.jpg, say.")
     listed = {name: split for name, (split, _) in read_lists(root).items()}
     known = truths.read(root)[0] if samples.keys() - listed.keys() else {}
     rows, problems = [], []
@@ -49,8 +50,8 @@ def find(root: str | Path) -> pd.DataFrame:
         problems.append(f"{len(new)} names have white space, which a submission cannot hold: {new[0]}, for one.")
     for name in sorted(samples.keys() | listed.keys()):
         split = listed.get(name) or ("train" if name in known else "test")
-        files = samples[name].files if name in samples else {}
-        views = [files.get(str(view)) for view in VIEWS]
+        pictures = samples[name].pictures if name in samples else {}
+        views = [pictures.get(view) for view in VIEWS]
         rows.append((name, *subject_expression(name), split, *views))
         if missing := [str(view) for view in VIEWS if views[view] is None]:
             problems.append(f"{name}: picture of view {', '.join(missing)} is missing.")

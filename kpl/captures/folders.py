@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
@@ -9,34 +10,70 @@ from urllib.parse import quote
 from kpl.errors import BadInput
 
 VIEWS = (0, 1, 2)
-_PICTURES = ("t.jpg", "t.jpeg", "t.png", "t.bmp")  # the first of these is taken where there are several
-_WANTED = {"0": _PICTURES, "1": _PICTURES, "2": _PICTURES, "fusion": ("gt.mat",)}  # by the folder it lies in
+TYPES = "jpg jpeg png bmp jfif webp tif tiff heic heif".split()  # of several pictures in one place the first of these
+_SIDES = {"0": 0, "left": 0, "1": 1, "middle": 1, "2": 2, "right": 2}
+_SIDE = f"({'|'.join(_SIDES)})"
+# Where a picture lies: <sample>/<side>/..., perhaps with Images between them, <sample>/<side>.jpg or <sample>_<side>.jpg.
+_PICTURE = re.compile(rf"(.+?)(?:(?:/images)?/{_SIDE}/[^/]+|/{_SIDE}|_{_SIDE})\.(?:{'|'.join(TYPES)})", re.IGNORECASE | re.DOTALL)
+_SCAN = re.compile(r"(.+?)/fusion/gt\.mat", re.IGNORECASE | re.DOTALL)
 _UNFIT = re.compile(r"[\s\ufeff]")  # a submission is split at white space, and begins with its first sample's name
 
 
 @dataclass
 class Sample:
     folder: Path
-    files: dict[str, str] = field(default_factory=dict)  # by the folder they lie in: 0, 1, 2 and fusion
+    pictures: dict[int, str] = field(default_factory=dict)  # by view
+    scan: str = ""
+
+
+def place(path: str) -> tuple[str, int] | None:
+    """The sample and the view that the place of a picture stands for; None if it stands for none.
+
+    >>> place("00133/06/Images/0/t.jpg"), place("anna/right.png"), place("anna_1.jpg"), place("anna/me.jpg")
+    (('00133/06', 0), ('anna', 2), ('anna', 1), None)
+    """
+    match = _PICTURE.fullmatch(path)
+    return (match[1], _SIDES[next(filter(None, match.groups()[1:])).lower()]) if match else None
 
 
 def walk(root: Path) -> dict[str, Sample]:
     """All samples below `root` by name. Raises BadInput where `root` is not the folder of their subjects, a name is no
     text, or two folders would have the same."""
     found: dict[str, Sample] = {}
-    for folder, folders, files in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith((".", "__")))
-        here, kind = Path(folder), Path(folder).name.lower()
-        there = {name.lower(): name for name in sorted(files, reverse=True)}
-        file = next((there[name] for name in _WANTED.get(kind, ()) if name in there), None)
-        if file is None or here == root:
+    for file in files(root):
+        path = f"{root.name}/{file}"
+        owner, view = place(path) or ((scan[1], None) if (scan := _SCAN.fullmatch(path)) else ("", None))
+        if not owner:
             continue
-        owner = here.parents[1] if here.parent.name.lower() == "images" else here.parent
-        sample = found.setdefault(name := _name(root, owner), Sample(owner))
-        if sample.folder != owner:
-            raise BadInput(f"{sample.folder} and {owner} would both be the sample {name}: rename one of them.")
-        sample.files.setdefault(kind, str(here / file))
-    return found
+        folder = root.parent / owner
+        sample = found.setdefault(name := _name(root, folder), Sample(folder))
+        if sample.folder != folder:
+            raise BadInput(f"{sample.folder} and {folder} would both be the sample {name}: rename one of them.")
+        if view is None:
+            sample.scan = sample.scan or str(root / file)
+        else:
+            sample.pictures.setdefault(view, str(root / file))
+    # A lone anna_1.jpg, with no anna_0 and no anna_2, is some other picture.
+    lone = lambda sample: len(sample.pictures) == 1 and not sample.folder.is_dir()
+    return {name: sample for name, sample in found.items() if not lone(sample)}
+
+
+def files(root: Path) -> Iterator[str]:
+    """All files below `root`, relative to it, with '/'. Links are followed, but not into a folder that they lie in."""
+    for folder, folders, names in os.walk(root, followlinks=True):
+        inside = Path(folder).relative_to(root)
+        folders[:] = sorted(name for name in folders if not name.startswith((".", "__")) and not _cycle(folder, name))
+        yield from ((inside / name).as_posix() for name in sorted(names, key=_rank))
+
+
+def _cycle(folder: str, name: str) -> bool:
+    path = os.path.join(folder, name)
+    return os.path.islink(path) and f"{os.path.realpath(folder)}/".startswith(f"{os.path.realpath(path)}/")
+
+
+def _rank(file: str) -> tuple[bool, int, str]:
+    stem, _, kind = file.lower().rpartition(".")
+    return stem != "t", TYPES.index(kind) if kind in TYPES else len(TYPES), file
 
 
 def _name(root: Path, folder: Path) -> str:

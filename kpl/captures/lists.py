@@ -2,16 +2,13 @@
 box, 548 174 827 453."""
 
 import math
-import re
 from pathlib import Path
 
 import numpy as np
 
-from kpl.captures.folders import one_word
+from kpl.captures.folders import one_word, place
 from kpl.errors import BadInput
 from kpl.files import read_text
-
-_PICTURE = re.compile(r"(?:\./)?(.+?)(?:/images)?/([012])/t\.(?:jpg|jpeg|png|bmp)", re.IGNORECASE)
 
 
 def read_lists(root: Path) -> dict[str, tuple[str, np.ndarray]]:
@@ -31,10 +28,10 @@ def read_list(path: Path) -> dict[str, np.ndarray]:
     lines = [(f"{path}, line {number}", line) for number, line in numbered if line]
     found: dict[str, list[list[float]]] = {}
     for i, ((where, picture), box) in enumerate(zip(lines[::2], lines[1::2])):
-        view, match = i % 3, _PICTURE.fullmatch(picture)
-        if not match or int(match[2]) != view:
+        view, (owner, listed) = i % 3, place(_below(path.parent, picture)) or ("", None)
+        if listed != view:
             raise BadInput(f"{where}: {picture!r} is not a picture of view {view}, like 00133/06/Images/{view}/t.jpg.")
-        name = one_word(match[1])
+        name = one_word(owner)
         if view == 0:
             if name in found:
                 raise BadInput(f"{where}: {name} is listed twice.")
@@ -45,6 +42,16 @@ def read_list(path: Path) -> dict[str, np.ndarray]:
     if len(lines) % 6:
         raise BadInput(f"{lines[-1][0]}: the file ends within a sample, which takes six lines, two for each view.")
     return {sample: np.array(boxes) for sample, boxes in found.items()}
+
+
+def _below(root: Path, picture: str) -> str:
+    """A listed picture's place below the root; of an absolute path, the longest end of it that is there."""
+    drive = picture[1:2] == ":"
+    picture = (picture.replace("\\", "/") if drive or not place(picture) else picture).removeprefix("./")
+    if not picture.startswith("/") and not drive:
+        return picture
+    parts = picture.split("/")
+    return next((end for i in range(1, len(parts)) if (root / (end := "/".join(parts[i:]))).exists()), picture)
 
 
 def _box(where: str, text: str) -> list[float]:

@@ -11,6 +11,7 @@ from scipy.io.matlab import MatReadError
 
 from kpl.captures.folders import one_word, walk
 from kpl.captures.unpickle import DAMAGE, load_dict
+from kpl.errors import BadInput
 from kpl.landmarks import COUNT
 
 
@@ -26,13 +27,27 @@ def read(root: Path) -> tuple[dict[str, np.ndarray], list[str]]:
             found[sample] = points.astype(np.float64)
 
     for file in [root] if root.is_file() else sorted(p for p in root.iterdir() if p.suffix in (".pkl", ".pickle")):
-        for name, points in load_dict(file).items():
+        content = _truth_in(file, needed=root.is_file() or "gt" in file.stem)  # the competition's name, the studio's too
+        if not content:
+            problems.append(f"{file} holds no truth and is left alone.")
+        for name, points in content.items():
             keep(file, one_word(name), points)
     for name, sample in sorted(walk(root).items()):
-        if "fusion" in sample.files and name not in found:
-            scan = Path(sample.files["fusion"])
+        if sample.scan and name not in found:
+            scan = Path(sample.scan)
             keep(scan, name, *_landmarks(scan, scan.stat().st_mtime_ns))
     return found, problems
+
+
+def _truth_in(file: Path, needed: bool) -> dict[str, Any]:
+    """What a pickle holds; nothing, unless it is `needed`, of one that is damaged or of other things."""
+    try:
+        content = load_dict(file)
+    except BadInput:
+        if needed:
+            raise
+        return {}
+    return content if needed or any(_fault(points, None) == "" for points in content.values()) else {}
 
 
 def _fault(points: Any, other: np.ndarray | None) -> str:

@@ -4,7 +4,7 @@ Predictions are orange, truth is blue. Functions return a matplotlib figure unle
 they are given is data, a sample's name perhaps, and is drawn as it stands: never as a formula, never as HTML.
 """
 
-from kpl.draw.charts import error_curves, group_bars, intervals, reliability
+from kpl.draw.charts import error_curves, intervals, reliability
 from kpl.draw.pictures import contact_sheet, fit_camera, maps_on_picture, overlaid
 from kpl.draw.shapes import coordinate_maps, face_to_turn, faces_in_3d, found_face, landmark_groups
 from kpl.draw.words import table, tiles

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
 
 from kpl import score
@@ -31,9 +30,11 @@ def intervals(
     highs: Sequence[float],
     label: str,
     line: float | None = None,
+    ordered: bool = False,
 ) -> Figure:
-    """One dot with its interval for each name, best (lowest) at the top; a dashed line at `line`."""
-    order, place = np.argsort(middles)[::-1], np.arange(len(names))
+    """One dot with its interval for each name, best (lowest) at the top unless they are `ordered`; a dashed line at `line`."""
+    place = np.arange(len(names))
+    order = place[::-1] if ordered else np.argsort(middles)[::-1]
     names, middles, lows, highs = (np.asarray(values)[order] for values in (names, middles, lows, highs))
     figure, axis = plt.subplots(figsize=(7, 0.6 + 0.38 * len(names)), **SHEET)
     axis.errorbar(middles, place, xerr=[middles - lows, highs - middles], fmt="o", capsize=3, color="k")
@@ -42,17 +43,6 @@ def intervals(
     axis.grid(axis="x", alpha=0.3)
     if line is not None:
         axis.axvline(line, linestyle="--", color="gray")
-    return plain(figure)
-
-
-def group_bars(table: pd.DataFrame, title: str = "") -> Figure:
-    """One bar with its interval for each row: columns group, error, low, high (kpl.compare.by_group)."""
-    figure, axis = plt.subplots(figsize=(5, 0.8 + 0.32 * len(table)), **SHEET)
-    spans = [table["error"] - table["low"], table["high"] - table["error"]]
-    place = np.arange(len(table))[::-1]
-    axis.barh(place, table["error"], xerr=spans, color="#f0a858", error_kw={"elinewidth": 1, "capsize": 2}, height=0.65)
-    axis.set_yticks(place, [short(group, 30) for group in table["group"]])
-    axis.set(title=title, xlim=(0, None))
     return plain(figure)
 
 

@@ -86,12 +86,13 @@ def found_face(crops: np.ndarray, points: np.ndarray, shape: np.ndarray, spread:
     return faces_in_3d(shape[None], [title], crops=drawn[None], spread=spread[None])
 
 
-def face_to_turn(shapes: np.ndarray, titles: Sequence[str], truth: np.ndarray) -> go.Figure:
-    """A plotly figure: shapes (R, 106, 3), aligned beforehand, over their truth (R, 106, 3), one at a time, with grey
-    lines between what belongs together. A click on the legend hides a part."""
-    choices = [_lines(*pair) for pair in zip(shapes, truth)]
+def face_to_turn(shapes: np.ndarray, titles: Sequence[str], truth: np.ndarray | None = None) -> go.Figure:
+    """A plotly figure: shapes (R, 106, 3), one at a time, over their truth (R, 106, 3), if it is given and they were aligned
+    to it, with grey lines between what belongs together. A click on the legend hides a part."""
+    parts = {"prediction": PREDICTION} | ({} if truth is None else {"truth": TRUTH, "difference": "grey"})
+    choices = [_lines(*pair) for pair in zip(shapes, shapes if truth is None else truth)]
     figure = go.Figure()
-    for i, (name, colour) in enumerate({"prediction": PREDICTION, "truth": TRUTH, "difference": "grey"}.items()):
+    for i, (name, colour) in enumerate(parts.items()):
         line = {"mode": "lines" if name == "difference" else "lines+markers", "line": {"color": colour, "width": 4}}
         place = {axis: values[i] for axis, values in choices[0].items()}
         figure.add_scatter3d(**place, **line, name=name, marker={"size": 2.5}, hoverinfo="skip")

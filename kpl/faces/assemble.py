@@ -162,7 +162,9 @@ def write(shard: Shard, folder: Path) -> None:
 
 def _cut(picture: pictures.Picture, view: int, boxes: np.ndarray | None, shard: Shard) -> Cut | None:
     if shard.recipe.detector != "list":
-        return cutting.cut_face(picture.pixels, view, shard.recipe, shard.turn, shard.weights, picture.exif_quarters)
+        by_tag = geometry.EXIF[picture.exif - 1]
+        turn = shard.turn._replace(mirrored=shard.turn.mirrored != by_tag.mirrored)
+        return cutting.cut_face(picture.pixels, view, shard.recipe, turn, shard.weights, by_tag.quarters)
     if boxes is None:
         return None
     scale = np.tile(np.divide(picture.pixels.shape[1::-1], picture.size), 2)
@@ -175,7 +177,9 @@ def _described(cut: Cut, picture: pictures.Picture) -> tuple:
     corner = np.array(cut.square[:2]) * geometry.upright_size(*stretch, cut.turn)
     place = np.round([*corner, cut.square.side * stretch.mean()])
     matrix = geometry.joined(cut.matrix, np.diag([*(1 / stretch), 1])[:2])
-    return cut.status, cut.reason, cut.score, cut.roll, *place, *geometry.upright_size(*picture.size, cut.turn), matrix
+    mirrored = "mirrored as its EXIF tag says" if geometry.EXIF[picture.exif - 1].mirrored else ""
+    reason = "; ".join(filter(None, (cut.reason, mirrored, picture.note)))
+    return cut.status, reason, cut.score, cut.roll, *place, *geometry.upright_size(*picture.size, cut.turn), matrix
 
 
 def _write_crops(folder: Path, shards: list[Shard], unfinished: Path) -> tuple[np.ndarray, int]:

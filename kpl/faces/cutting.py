@@ -5,19 +5,21 @@ ok         "" or which of several faces, which turn     the face, cut by the rec
 fallback   turned by N degrees against the others       the face, turned upright by its own detection
            its face lies on its side                    the face as detected: no turn made it upright
            cut by the border                            the face with black where the picture ends
+           its nose points to the other side            the face; the sample's pictures are exchanged, or it is mirrored
            larger than the crop                         the face, reduced (retinaface_raw only)
 excluded   no face found; no box in the list; missing,  nothing: black
            empty file, no picture, truncated, damaged,
            larger than 268 megapixels
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from kpl.faces import detect, geometry
-from kpl.faces.detect import UPRIGHT, main_face, roll
+from kpl.faces.detect import UPRIGHT, main_faces, nose_offset, roll
 from kpl.faces.geometry import LYING, Square, Turn
 from kpl.faces.recipes import Recipe
 
@@ -25,7 +27,7 @@ OK, FALLBACK, EXCLUDED = "ok", "fallback", "excluded"
 
 SURE = 0.5  # a face that scores less is also looked for in the other turns
 INSIDE = 0.9  # the part of a face's square that must lie in the picture
-RIVAL = 0.25  # a second face of so much of the first one's area is mentioned
+ASIDE = 0.1  # eye distances from where on a nose points to a side
 
 
 class Cut(NamedTuple):
@@ -41,10 +43,10 @@ class Cut(NamedTuple):
     pixels: np.ndarray  # (S, S, 3) uint8 RGB
 
 
-def cut_face(
+def cut_faces(
     picture: np.ndarray, view: int, recipe: Recipe, turn: Turn = LYING, weights: str = "", exif_quarters: int = 0
-) -> Cut | None:
-    """Find the face of a stored picture (H, W, 3) uint8 RGB and cut it. None if there is no face.
+) -> Iterator[Cut]:
+    """Find the faces of a stored picture (H, W, 3) uint8 RGB that it may be of, and cut them, the likeliest first.
 
     turn: what makes the data set's pictures upright; a picture of another turn is found out by its face.
     """
@@ -52,29 +54,32 @@ def cut_face(
     if score < SURE:
         turns = [Turn((turn.quarters + extra) % 4, turn.mirrored) for extra in range(4)]
         _, used, found = detect.best_turn(picture, turns, recipe.detector, weights)
-    if not len(found.scores):
-        return None
     frame = geometry.upright_size(*picture.shape[1::-1], used)
-    best = main_face(found, *frame)
-    points, square = found.points[best], geometry.square_around(found.boxes[best], view)
-    # Faces that are about as sure and as large as the main one, itself included.
-    area = (found.boxes[:, 2:] - found.boxes[:, :2]).prod(1)
-    rivals = ((area >= RIVAL * area[best]) & (found.scores >= found.scores.max() / 2)).sum()
+    rivals = main_faces(found, *frame) if len(found.scores) else ()
     extra = (used.quarters - turn.quarters) % 4
     by_tag = exif_quarters in {extra, used.quarters % 4} - {0}
-    wrong = {
-        "its face lies on its side": abs(roll(points)) > UPRIGHT,
-        f"turned by {90 * extra} degrees against the others": extra and not by_tag,
-        "cut by the border": _inside(square, *frame) < INSIDE,
-        "larger than the crop": recipe.cut == "native" and square.side > recipe.size,
-    }
-    notes = {f"the main one of {rivals} faces": rivals > 1, "turned as its EXIF tag says": extra and by_tag}
-    status = FALLBACK if any(wrong.values()) else OK
-    reason = "; ".join(text for text, holds in (wrong | notes).items() if holds)
-    said = status, reason, round(float(found.scores[best]), 4), round(roll(points), 1), used
-    if recipe.cut == "aligned":
-        return Cut(*said, *_aligned(picture, points, view, recipe, used))
-    return Cut(*said, *_straight(picture, square, recipe, used))
+    for best in rivals:
+        points, square = found.points[best], geometry.square_around(found.boxes[best], view)
+        whole = _inside(square, *frame) >= INSIDE
+        wrong = {
+            "its face lies on its side": abs(roll(points)) > UPRIGHT,
+            f"turned by {90 * extra} degrees against the others": extra and not by_tag,
+            "cut by the border": not whole,
+            "its nose points to the other side": whole and nose_offset(points) * (1 - view) < -ASIDE,
+            "larger than the crop": recipe.cut == "native" and square.side > recipe.size,
+        }
+        notes = {f"the main one of {len(rivals)} faces": len(rivals) > 1, "turned as its EXIF tag says": extra and by_tag}
+        status = FALLBACK if any(wrong.values()) else OK
+        reason = "; ".join(text for text, holds in (wrong | notes).items() if holds)
+        said = status, reason, round(float(found.scores[best]), 4), round(roll(points), 1), used
+        aligned = recipe.cut == "aligned"
+        where = _aligned(picture, points, view, recipe, used) if aligned else _straight(picture, square, recipe, used)
+        yield Cut(*said, *where)
+
+
+def cut_face(*how, **named) -> Cut | None:
+    """The likeliest of `cut_faces`; None if there is no face."""
+    return next(cut_faces(*how, **named), None)
 
 
 def cut_box(picture: np.ndarray, box: np.ndarray, recipe: Recipe, turn: Turn = LYING) -> Cut:

@@ -13,6 +13,7 @@ import numpy as np
 
 from kpl.faces.geometry import AS_IT_IS, Turn, upright, upright_size
 
+RIVAL = 0.25  # a second face of so much of the first one's area may be meant
 UPRIGHT = 45.0  # degrees of roll: a face that is turned more is seen in the wrong turn
 
 
@@ -44,19 +45,21 @@ def best_turn(
     looks = []
     for turn in turns:
         found = faces(picture, turn, detector, weights)
-        best = main_face(found, *upright_size(*picture.shape[1::-1], turn)) if len(found.scores) else None
+        best = main_faces(found, *upright_size(*picture.shape[1::-1], turn))[0] if len(found.scores) else None
         is_upright = best is not None and abs(roll(found.points[best])) <= UPRIGHT
         looks.append((float(found.scores[best]) if is_upright else 0.0, turn, found))
     return max(looks, key=lambda look: look[0])
 
 
-def main_face(faces: Faces, width: float, height: float) -> int:
-    """The index of the face that the picture is of, of one or more: among those that score at least half of the best,
-    the one of largest area less twice its centre's squared distance from the picture's (D. Sandberg's facenet)."""
+def main_faces(faces: Faces, width: float, height: float) -> np.ndarray:
+    """Indices of the faces that the picture may be of, the likeliest first, of one or more: of those that score at least
+    half of the best, by area less twice the centre's squared distance from the picture's (D. Sandberg's facenet), and
+    beyond the first only such as are not much smaller."""
     size = faces.boxes[:, 2:] - faces.boxes[:, :2]
     offset = (faces.boxes[:, 2:] + faces.boxes[:, :2]) / 2 - np.array([width, height]) / 2
-    merit = size.prod(1) - 2 * (offset**2).sum(1)
-    return int(np.where(faces.scores >= faces.scores.max() / 2, merit, -np.inf).argmax())
+    merit, area = size.prod(1) - 2 * (offset**2).sum(1), size.prod(1)
+    sure = [i for i in np.argsort(-merit) if faces.scores[i] >= faces.scores.max() / 2]
+    return np.array([i for i in sure if area[i] >= RIVAL * area[sure[0]]])
 
 
 def roll(points: np.ndarray) -> float:

@@ -39,6 +39,7 @@ class Turn(NamedTuple):
 
 LYING = Turn()  # the competition's cameras were mounted on their side
 AS_IT_IS = Turn(0)
+EXIF = [AS_IT_IS, Turn(0, True), Turn(2), Turn(2, True), Turn(1, True), Turn(1), Turn(3, True), Turn(3)]  # 1 to 8
 
 
 class Square(NamedTuple):

@@ -15,7 +15,7 @@ import pandas as pd
 from kpl.captures import VIEWS, pictures
 from kpl.errors import BadInput
 from kpl.faces import detect
-from kpl.faces.detect import main_face, nose_offset
+from kpl.faces.detect import main_faces, nose_offset
 from kpl.faces.geometry import Turn, upright_size
 
 TURNS = (-1, 0, 90, 180, 270)
@@ -62,7 +62,7 @@ def _votes(samples: pd.DataFrame, quarters: Sequence[int]) -> Iterator[tuple[int
     for view, picture in islice(_opened(samples), 3 * ENOUGH):
         score, turn, found = detect.best_turn(picture, [Turn(each) for each in quarters])
         if score > 0:
-            best = main_face(found, *upright_size(*picture.shape[1::-1], turn))
+            best = main_faces(found, *upright_size(*picture.shape[1::-1], turn))[0]
             yield turn.quarters, view, nose_offset(found.points[best])
 
 

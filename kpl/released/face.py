@@ -1,80 +1,180 @@
-"""From three pictures of a face to its landmarks, in one call: turn upright, find, cut, ask the networks."""
+"""From pictures of a face to its landmarks, in one call: turn upright, find, cut, ask the networks, and doubt what they say.
+
+Which picture was taken from which side, which face is in all of them, and whether it is one person, is judged by the fit of
+shape and cameras (kpl.cameras): where each camera stands, and what is left unexplained.
+"""
 
 from dataclasses import dataclass
+from itertools import islice, permutations, product
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from kpl.captures import pictures
-from kpl.errors import BadInput, warn
+from kpl.errors import BadInput
 from kpl.faces import detect, recipes
-from kpl.faces.cutting import cut_face
+from kpl.faces.cutting import Cut, cut_faces
 from kpl.faces.geometry import Turn, inverse, moved
 from kpl.landmarks import COUNT
-from kpl.released.ensemble import answer, load
+from kpl.released.ensemble import Answer, Ensemble, answer, load
+from kpl.released.given import VIEWS, shown
 
-VIEWS = ("left", "middle", "right")
 TURNS = [Turn(quarters) for quarters in range(4)]
+CHOICES = 12  # of faces, where the pictures show several, of which the best is taken
+USUAL = (28.0, 0.0, -28.0)  # degrees: where cameras stand at the left, in the middle and at the right
+BEHIND = 10.0  # degrees that another order must bring the cameras nearer to where they usually stand, to be looked at
+SURELY = 0.8  # of what is left unexplained a mirror image may leave, to be taken for the picture
+STRANGE = 1.6  # times what is usually left unexplained in one of the pictures; see README.md
 
 
 @dataclass(frozen=True)
 class Face:
-    """What was found in three pictures."""
+    """What was found in three pictures. Those are left, middle and right as they were taken to be, see `order`."""
 
     landmarks: np.ndarray  # (106, 3) in the canonical frame: kpl.landmarks
     spread: np.ndarray  # (106,) expected length of each landmark's error, in the same units
-    points2d: np.ndarray  # (3, 106, 2) landmarks in the given pictures' pixels, NaN where no network looked for them
+    points2d: np.ndarray  # (3, 106, 2) landmarks in the given pictures' pixels as a viewer shows them, in the given order
     crops: np.ndarray  # (3, S, S, 3) uint8 RGB, the faces upright; black where none was found
-    crop_points: np.ndarray  # (3, 106, 2) landmarks in the crops, in crop units 0..1, NaN as above
+    crop_points: np.ndarray  # (3, 106, 2) landmarks in the crops, in crop units 0..1; NaN where no network looked for them
     turn: int  # degrees clockwise that make the pictures upright
     yaw: np.ndarray  # (3,) degrees: where each camera stands, positive where the nose points right; NaN as above
     pitch: np.ndarray  # (3,) degrees, positive from above
-    residual: np.ndarray  # (3,) how badly face and cameras explain points2d, in RMS radii of a picture's
+    residual: np.ndarray  # (3,) how badly face and cameras explain the landmarks, in RMS radii of a picture's
+    order: tuple[int, int, int]  # which of the given pictures was taken as the left, the middle, the right one
+    warnings: tuple[str, ...]  # what was put right, and why the answer may be wrong; a sentence each
 
 
-def predict(left, middle, right, weights: str | Path = "released") -> Face:
+class Place(NamedTuple):
+    """What stands at the left, in the middle or at the right: one of the given pictures, or its mirror image."""
+
+    picture: int
+    mirrored: bool = False
+
+
+class Tried(NamedTuple):
+    """One way of understanding the pictures, and what comes of it."""
+
+    places: tuple[Place, ...]
+    cuts: tuple[Cut | None, ...]
+    said: Answer  # of one sample
+
+    @property
+    def unexplained(self) -> float:
+        return float(np.nanmean(self.said.residual)) if np.isfinite(self.said.residual).any() else np.nan
+
+
+def predict(left=None, middle=None, right=None, weights: str | Path = "released") -> Face:
     """The 106 landmarks of a face from three pictures, taken at once from its left, its front and its right.
 
-    left, middle, right: each a path, or an array (H, W, 3) uint8 RGB; in `left` the nose points to the right. The
-    pictures may lie on their side, all in the same way. One or two of them may be None, or show no face: the others
-    answer, less surely, as `spread` says.
-    weights: "released", or a folder made by kpl.release. Raises BadInput if no picture shows a face.
+    left, middle, right: each a path, a file's bytes, an open file, or an array as kpl.released.given takes it; in `left`
+    the nose points to the right. The pictures may lie on their side, all in the same way. One or two of them may be None, or
+    show no face: the others answer, less surely, as `spread` says. Pictures of which the cameras say that they were
+    exchanged, or mirrored, are put right, and of several people the one is taken whom all pictures show; `warnings` say so.
+    weights: "released", or a folder made by kpl.release. Raises BadInput if no picture shows a face, or one cannot be read.
     """
     networks = load(weights)
-    recipe = recipes.get(networks.card["recipe"], networks.card["crop_size"])
-    read = [None if each is None else _pixels(each, view) for each, view in zip((left, middle, right), VIEWS)]
-    turn = upright_turn(read)
-    cuts = {view: cut_face(picture, view, recipe, turn) for view, picture in enumerate(read) if picture is not None}
-    cuts = {view: cut for view, cut in cuts.items() if cut is not None}
-    without = " and the ".join(name for view, name in enumerate(VIEWS) if view not in cuts)
-    if not cuts:
-        raise BadInput("no face was found in any picture: give pictures of one face, larger or sharper ones.")
-    if without:
-        warn([f"no face was found in the {without} picture: what is left answers, less surely."])
-    crops, points2d = np.zeros((3, recipe.size, recipe.size, 3), np.uint8), np.full((3, COUNT, 2), np.nan)
-    for view, cut in cuts.items():
-        crops[view] = cut.pixels
-    landmarks, spread, crop_points, _, *of_cameras = (part[0] for part in answer(networks, crops[None]))
-    for view, cut in cuts.items():
-        points2d[view] = moved(inverse(cut.matrix), crop_points[view])
-    return Face(landmarks, spread, points2d, crops, crop_points, 90 * turn.quarters, *of_cameras)
+    given = [None if each is None else shown(each, view) for each, view in zip((left, middle, right), VIEWS)]
+    warnings = [f"the {view} picture is {one.note}." for view, one in zip(VIEWS, given) if one and one.note]
+    pictures, doubles = without_doubles([one and one.pixels for one in given])
+    turn = upright_turn(pictures)
+    first = understood(networks, pictures, turn, tuple(map(Place, range(3))))
+    best, changes = in_order(networks, pictures, turn, first)
+    warnings += doubles + changes + _doubts(networks, best, {i for i, one in enumerate(pictures) if one is not None})
+    places = np.full((3, COUNT, 2), np.nan)
+    for place, cut, points in zip(best.places, best.cuts, best.said.points2d[0]):
+        if cut is not None:
+            places[place.picture] = moved(inverse(cut.matrix), points) * given[place.picture].stretch
+    landmarks, spread, crop_points, _, *of_cameras = (part[0] for part in best.said)
+    order = tuple(place.picture for place in best.places)
+    crops = _crops(networks, best.cuts)
+    return Face(landmarks, spread, places, crops, crop_points, 90 * turn.quarters, *of_cameras, order, tuple(warnings))
 
 
-def upright_turn(read: list[np.ndarray | None]) -> Turn:
+def without_doubles(pictures: list[np.ndarray | None]) -> tuple[list[np.ndarray | None], list[str]]:
+    """The pictures, each once: one that is given again says nothing new. And a sentence for each that was left out."""
+    kept, said = list(pictures), []
+    for i, j in ((1, 0), (1, 2), (0, 2)):
+        if kept[i] is not None and kept[j] is not None and np.array_equal(kept[i], kept[j]):
+            kept[j] = None
+            said.append(f"the {VIEWS[i]} and the {VIEWS[j]} picture are the same: it is looked at once.")
+    return kept, said
+
+
+def upright_turn(pictures: list[np.ndarray | None]) -> Turn:
     """The turn in which the middle picture (H, W, 3) shows an upright face most surely; the others are asked only if it
     shows none, since each costs four looks. No turn without a face."""
-    looks = (detect.best_turn(picture, TURNS) for picture in (read[1], read[0], read[2]) if picture is not None)
+    looks = (detect.best_turn(pictures[i], TURNS) for i in (1, 0, 2) if pictures[i] is not None)
     return next((turn for score, turn, _ in looks if score > 0), TURNS[0])
 
 
-def _pixels(picture, view: str) -> np.ndarray:
-    if isinstance(picture, str | Path):
-        try:
-            return pictures.read(str(picture)).pixels
-        except pictures.Unusable as error:
-            raise BadInput(f"the {view} picture, {picture}, cannot be used ({error}): give another file.") from None
-    array = np.asarray(picture)
-    if array.shape[2:] != (3,) or array.dtype != np.uint8 or not array.size:
-        found = f"of shape {array.shape} and type {array.dtype}"
-        raise BadInput(f"the {view} picture is an array {found}: give (height, width, 3) uint8 in RGB, or a path.")
-    return np.ascontiguousarray(array)
+def understood(
+    networks: Ensemble, pictures: list[np.ndarray | None], turn: Turn, places: tuple[Place, ...]
+) -> Tried:
+    """The pictures in these places; where they show several people, the one whom they explain best together."""
+    recipe = recipes.get(networks.card["recipe"], networks.card["crop_size"])
+    faces = []
+    for view, place in enumerate(places):
+        picture, own = pictures[place.picture], turn._replace(mirrored=place.mirrored)
+        faces.append([] if picture is None else list(cut_faces(picture, view, recipe, own)))
+    if not any(faces):
+        raise BadInput("no face was found in any picture: give pictures of one face, larger or sharper ones.")
+    ways = list(islice(product(*(cuts or [None] for cuts in faces)), CHOICES))
+    said = answer(networks, np.stack([_crops(networks, cuts) for cuts in ways]))
+    tried = [Tried(places, cuts, Answer(*(part[i : i + 1] for part in said))) for i, cuts in enumerate(ways)]
+    return min(tried, key=lambda one: one.unexplained)
+
+
+def in_order(
+    networks: Ensemble, pictures: list[np.ndarray | None], turn: Turn, first: Tried
+) -> tuple[Tried, list[str]]:
+    """The pictures put where their cameras stand, one of them mirrored perhaps, where that explains them better than
+    `first`, as they are given; and sentences on what was changed."""
+    yaw = first.said.yaw[0]
+    there = [int(view) for view in np.flatnonzero(np.isfinite(yaw))]
+    apart = lambda stands, views: sum(abs(stands[i] - USUAL[view]) for i, view in zip(there, views))
+    found = [first]
+    for mirrored in (None, *there):
+        stands = [-angle if i == mirrored else angle for i, angle in enumerate(yaw)]
+        views = min(permutations(range(3), len(there)), key=lambda views: apart(stands, views))
+        if apart(yaw, there) - apart(stands, views) > BEHIND:
+            taken = dict(zip(views, there)) | dict(zip({0, 1, 2} - {*views}, {0, 1, 2} - {*there}))
+            places = tuple(Place(taken[view], taken[view] == mirrored) for view in range(3))
+            found.append(understood(networks, pictures, turn, places))
+    return (best := min(found, key=_merit)), _changes(best)
+
+
+def _merit(way: Tried) -> float:
+    """What a way leaves unexplained, and a little for each change: to mirror one picture is to mirror and move the others."""
+    moves = sum(place.picture != view for view, place in enumerate(way.places))
+    return way.unexplained * (1 + 0.01 * moves) / (SURELY if any(place.mirrored for place in way.places) else 1)
+
+
+def _changes(best: Tried) -> list[str]:
+    shown = [(view, place) for view, place in enumerate(best.places) if best.cuts[view] is not None]
+    said = [f"the {VIEWS[place.picture]} picture is mirrored and was turned back." for _, place in shown if place.mirrored]
+    moves = [f"the {VIEWS[place.picture]} picture as the {VIEWS[view]} one" for view, place in shown if place.picture != view]
+    if moves:
+        mirrored = " (or all are mirrored: then this is the mirror image)" if len(shown) == 3 == len(moves) + 1 else ""
+        said.append(f"by where the cameras stand, {' and '.join(moves)} was taken{mirrored}.")
+    return said
+
+
+def _doubts(networks: Ensemble, best: Tried, looked_at: set[int]) -> list[str]:
+    """Why the answer may be wrong."""
+    lost = [VIEWS[place.picture] for place, cut in zip(best.places, best.cuts) if cut is None and place.picture in looked_at]
+    said = [f"no face was found in the {' and the '.join(lost)} picture: what is left answers, less surely."] if lost else []
+    if sum(cut is not None for cut in best.cuts) == 1:
+        said.append("one picture alone answers: it says little of the depth.")
+    for place, cut in zip(best.places, best.cuts):
+        if cut is not None and "border" in cut.reason:
+            said.append(f"the face in the {VIEWS[place.picture]} picture is cut by the border.")
+    strange = np.nanmax([0.0, *best.said.residual[0]]) / networks.card["usual"]["residual"]
+    if strange > STRANGE:
+        remedy = "is it one person, who did not move in between?"
+        said.append(f"the pictures do not fit together, {strange:.1f} times as badly as usual: {remedy}")
+    return said
+
+
+def _crops(networks: Ensemble, cuts: tuple[Cut | None, ...]) -> np.ndarray:
+    size = networks.card["crop_size"]
+    return np.stack([np.zeros((size, size, 3), np.uint8) if cut is None else cut.pixels for cut in cuts])

@@ -1,5 +1,6 @@
 import logging
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from kpl.files import write_npz
 from .made import competition, list_lines, release, scan, shape, write_pickle
 
 
-@pytest.mark.parametrize("name", ["t.jpg", "t.JPG", "T.jpeg", "t.png", "t.bmp"])
+@pytest.mark.parametrize("name", ["t.jpg", "T.JPEG", "t.png", "t.webp", "t.TIF", "t.heic"])
 def test_competition_layout(tmp_path, name):
     competition(tmp_path, "00134/07", "00133/other_1", "00133/06", name=name)
     table = captures.find(tmp_path)
@@ -68,8 +69,55 @@ def test_folders_of_the_wrong_level_are_refused_with_the_right_one(tmp_path):
     for inside in ("00001/01", "00001/01/Images"):
         with pytest.raises(BadInput, match="give the folder above"):
             captures.find(tmp_path / "input/studio" / inside)
-    with pytest.raises(BadInput, match="holds no pictures in a known layout"):
+    with pytest.raises(BadInput, match="pictures in no known layout, t.jpg for one: call three of a face anna/left.jpg"):
         captures.find(tmp_path / "input/studio/00001/01/Images/0")
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        ["anna/left.jpg", "anna/middle.jpg", "anna/right.JPG"],
+        ["anna/left/IMG_7.jpg", "anna/Middle/b.png", "anna/right/c d.webp"],
+        ["anna_0.jpg", "anna_1.jpg", "anna_2.jpg"],
+        ["anna_left.heic", "anna_middle.heic", "anna_right.heic"],
+    ],
+)
+def test_photographs_as_people_lay_them_down(tmp_path, files):
+    lay(tmp_path, *files, "notes_1.png", "anna/.left.jpg")  # a lone _1 is none of three
+    table = captures.find(tmp_path)
+    assert table["sample"].tolist() == ["anna"] and table.attrs["problems"] == []
+    assert table.loc[0, ["view0", "view1", "view2"]].tolist() == [str(tmp_path / file) for file in files]
+
+
+@pytest.mark.parametrize(
+    "files, words",
+    [
+        (["anna/me.jpg", "anna/she.jpg"], r"no known layout, anna/me.jpg for one: .*anna/left.jpg, middle.jpg and right"),
+        (["me.webp"], r"no known layout, me.webp for one: .*anna/left.jpg"),
+        (["read.me"], "holds no pictures: call three of a face anna/left.jpg"),
+        (["left.jpg", "middle.jpg", "right.jpg"], "give the folder above it"),
+    ],
+)
+def test_a_folder_in_no_known_layout_is_told_the_nearest(tmp_path, files, words):
+    lay(tmp_path / "photos", *files)
+    with pytest.raises(BadInput, match=words):
+        captures.find(tmp_path / "photos")
+
+
+def test_links_are_followed_and_circles_noticed(tmp_path):
+    competition(tmp_path / "disk", "00001/01", "00002/01")
+    root = tmp_path / "mounted"
+    (root / "00003").mkdir(parents=True)
+    (root / "00001").symlink_to(tmp_path / "disk/00001")  # a subject
+    (root / "00003/01").symlink_to(tmp_path / "disk/00002/01")  # a sample
+    (root / "00003/above").symlink_to(root)
+    assert captures.find(root)["sample"].tolist() == ["00001/01", "00003/01"]
+
+
+def lay(root: Path, *files: str) -> None:
+    for file in files:
+        (root / file).parent.mkdir(parents=True, exist_ok=True)
+        (root / file).write_bytes(b"not looked at")
 
 
 def test_points2d(tmp_path):

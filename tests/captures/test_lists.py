@@ -41,6 +41,15 @@ def test_broken_list_lines_are_named(tmp_path, line, text, message):
         captures.find(tmp_path)
 
 
+@pytest.mark.parametrize("before", ["{root}/", "./", "/elsewhere/pic/", "D:\\faces\\"])
+def test_paths_of_any_kind_name_the_samples_that_are_there(tmp_path, before):
+    competition(tmp_path, "00001/01")
+    lines = [line if " " in line else before.format(root=tmp_path) + line for line in list_lines("00001/01")]
+    (tmp_path / "val_list.txt").write_text("\n".join(lines))
+    table = captures.find(tmp_path)
+    assert table["sample"].tolist() == ["00001/01"] and table["split"].tolist() == ["val"]
+
+
 def test_a_sample_is_listed_once(tmp_path):
     (tmp_path / "val_list.txt").write_text("\n".join(2 * list_lines("00001/01")))
     with pytest.raises(BadInput, match="line 7: 00001/01 is listed twice"):

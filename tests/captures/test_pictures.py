@@ -3,10 +3,11 @@ import io
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 from skimage import data
 
 from kpl.captures import pictures
+from kpl.faces import geometry
 
 
 @pytest.fixture(scope="module")
@@ -86,13 +87,43 @@ def test_padding_is_no_damage(photograph, tmp_path):
         np.testing.assert_array_equal(read(tmp_path, padded).pixels, whole)
 
 
-@pytest.mark.parametrize("tag, quarters", [(1, 0), (3, 2), (6, 1), (8, 3)])
-def test_a_tag_turns_nothing_but_is_told(photograph, tmp_path, tag, quarters):
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("tag", range(1, 9))
+def test_a_tag_turns_nothing_but_is_told_and_makes_what_a_viewer_shows(photograph, tmp_path, form, tag):
     exif = Image.Exif()
     exif[0x0112] = tag
-    picture = read(tmp_path, encoded(photograph, "JPEG", exif=exif))
-    assert picture.exif_quarters == quarters and picture.size == (320, 240)
-    assert np.abs(picture.pixels - np.asarray(photograph).astype(int)).mean() < 3
+    content = encoded(photograph, form, exif=exif, **({"lossless": True} if form == "WEBP" else {}))
+    picture = read(tmp_path, content)
+    if form != "TIFF":  # turned by the reader
+        assert picture.exif == tag and picture.size == (320, 240)
+        assert np.abs(picture.pixels - np.asarray(photograph).astype(int)).mean() < 3
+    viewed = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(content))), int)
+    assert np.abs(geometry.upright(picture.pixels, geometry.EXIF[picture.exif - 1]) - viewed).mean() < 1
+
+
+def test_heic_is_read_the_first_of_several_frames_is_and_said(photograph, tmp_path):
+    assert np.abs(read(tmp_path, encoded(photograph, "HEIF", quality=90)).pixels - np.asarray(photograph, int)).mean() < 4
+    several = encoded(photograph, "TIFF", save_all=True, append_images=[photograph.rotate(90)])
+    picture = read(tmp_path, several)
+    np.testing.assert_array_equal(picture.pixels, photograph)
+    assert picture.note == "the first of its 2 pictures"
+
+
+def test_transparency_lies_over_grey(photograph, tmp_path):
+    clear = photograph.convert("RGBA")
+    clear.paste((0, 0, 0, 0), (0, 0, 100, 240))
+    for content in (encoded(clear, "PNG"), encoded(clear.quantize(250), "PNG")):
+        picture = read(tmp_path, content).pixels
+        assert (picture[:, :90] == 128).all() and np.abs(picture[:, 110:] - np.asarray(photograph, int)[:, 110:]).mean() < 8
+
+
+def test_twelve_bits_in_sixteen_are_scaled_by_their_own_range(photograph, tmp_path):
+    deep = np.asarray(photograph).astype(np.uint16) * 16
+    for form in (".png", ".tiff"):
+        colours = read(tmp_path, cv2.imencode(form, deep[..., ::-1])[1].tobytes()).pixels
+        assert np.abs(colours - np.asarray(photograph, int)).max() <= 1
+        grey = read(tmp_path, cv2.imencode(form, deep[..., 1])[1].tobytes()).pixels
+        assert np.abs(grey[..., 0] - np.asarray(photograph, int)[..., 1]).max() <= 1
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG"])

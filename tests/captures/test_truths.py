@@ -60,6 +60,16 @@ def test_malformed_truth_is_said_and_left_out(tmp_path, caplog):
     assert "other.pkl contradicts what was read before" in said["good"]
 
 
+def test_other_pickles_are_left_alone_and_it_is_said(tmp_path, caplog):
+    competition(tmp_path, "00001/01")
+    write_pickle(tmp_path / "train_gt.pkl", {"00001/01": shape(0)})
+    write_pickle(tmp_path / "notes.pkl", ["not", "ours"])
+    write_pickle(tmp_path / "ages.pkl", {"00001/01": 42})
+    with caplog.at_level(logging.WARNING, "kpl"):
+        assert list(captures.truth(tmp_path)) == ["00001/01"]
+    assert [record.getMessage().endswith("left alone.") for record in caplog.records] == [True, True]
+
+
 def test_a_pickle_that_calls_something_is_refused(tmp_path):
     class Bomb:
         def __reduce__(self):

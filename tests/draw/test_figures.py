@@ -2,7 +2,6 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 import pytest
 from matplotlib.text import Text
 
@@ -14,7 +13,6 @@ ODD = "$\\frac{1}$ <!--<script>"  # ends in the formula parser, or in the page's
 SHAPES = shapes_of(["a", "b"], 3)
 CROPS = np.random.default_rng(0).integers(0, 255, (2, 3, 24, 24, 3), np.uint8)
 NME = np.random.default_rng(0).gamma(4, 0.01, 50)
-TABLE = pd.DataFrame({"group": [ODD, "b"], "error": [0.5, 0.4], "low": [0.4, 0.3], "high": [0.6, 0.5]})
 MAPS = np.random.default_rng(0).random((3, COUNT, 6, 6))
 
 FIGURES = {
@@ -22,7 +20,6 @@ FIGURES = {
     "coordinate_maps": lambda d: d.coordinate_maps(SHAPES[0] - SHAPES[1], MEAN_SHAPE, ODD),
     "error_curves": lambda d: d.error_curves({ODD: NME, "mean_shape": 2 * NME}),
     "faces_in_3d": lambda d: d.faces_in_3d(SHAPES, [ODD, "b"], SHAPES[::-1], CROPS),
-    "group_bars": lambda d: d.group_bars(TABLE, ODD),
     "intervals": lambda d: d.intervals([ODD, "b"], [0.2, 0.1], [0.1, 0.0], [0.3, 0.2], ODD, line=0.1),
     "reliability": lambda d: d.reliability({ODD: (NME, NME)}),
 }

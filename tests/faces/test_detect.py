@@ -4,7 +4,7 @@ import pytest
 from skimage import data
 
 from kpl.faces import centerface
-from kpl.faces.detect import Faces, best_turn, faces, main_face, nose_offset, reduced, roll
+from kpl.faces.detect import Faces, best_turn, faces, main_faces, nose_offset, reduced, roll
 from kpl.faces.geometry import AS_IT_IS, Turn, moved, to_upright
 
 from .made import lying
@@ -81,9 +81,9 @@ def test_several_faces_come_best_first_and_each_once(photograph):
 def test_the_main_face_is_large_and_central_and_not_a_doubtful_one():
     boxes = np.array([[0, 0, 20, 20], [40, 40, 60, 60], [30, 30, 70, 70], [0, 0, 100, 100]], float)
     points = np.zeros((4, 5, 2))
-    assert main_face(Faces(boxes, np.array([0.9, 0.8, 0.35, 0.4]), points), 100, 100) == 1
-    assert main_face(Faces(boxes, np.array([0.6, 0.6, 0.5, 0.2]), points), 100, 100) == 2
-    assert main_face(Faces(boxes[:1], np.array([0.4]), points[:1]), 100, 100) == 0
+    assert main_faces(Faces(boxes, np.array([0.9, 0.8, 0.35, 0.4]), points), 100, 100)[0] == 1
+    assert main_faces(Faces(boxes, np.array([0.6, 0.6, 0.5, 0.2]), points), 100, 100)[0] == 2
+    assert main_faces(Faces(boxes[:1], np.array([0.4]), points[:1]), 100, 100)[0] == 0
 
 
 def test_the_best_turn_is_that_of_an_upright_face(photograph):

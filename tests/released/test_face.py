@@ -1,8 +1,11 @@
 """Three pictures in, landmarks out."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from cells import run
+from PIL import Image
 
 from kpl import captures, faces, release, released, score
 from kpl.captures import pictures
@@ -52,13 +55,77 @@ def test_two_pictures_are_enough_and_so_is_one(triple, weights):
     "left, message",
     [
         ("absent.jpg", r"the left picture, absent\.jpg, cannot be used \(missing\)"),
-        (np.zeros((10, 10), np.uint8), r"the left picture is an array of shape \(10, 10\)"),
-        (np.zeros((10, 10, 3)), "type float64: give"),
+        (np.zeros((10, 10, 2), np.uint8), r"the left picture is an array of shape \(10, 10, 2\): give"),
+        (np.full((10, 10, 3), 7.0), "type float64 and not from 0 to 1: give"),
+        (np.zeros((10, 10, 3), np.int64), "type int64: give"),
+        (b"a letter", r"the left picture cannot be used \(no picture\)"),
     ],
 )
 def test_what_is_no_picture_is_said(left, message, triple, weights):
     with pytest.raises(BadInput, match=message):
         predict(left, triple[1], triple[2], weights=weights)
+
+
+def test_whatever_holds_a_picture_is_one(triple, weights, tmp_path):
+    """The middle one of three, whose pictures lie on their side, and one that a tag turns."""
+    expected = predict(*triple, weights=weights)
+    pixels = pictures.read(triple[1]).pixels
+    clear = np.concatenate([pixels, np.full((*pixels.shape[:2], 1), 255, np.uint8)], axis=2)
+    of_file = [Path(triple[1]).read_bytes(), open(triple[1], "rb")]
+    for middle in (*of_file, Image.fromarray(pixels), pixels / np.float32(255), clear, pixels.astype(np.uint16) * 257):
+        found = predict(triple[0], middle, triple[2], weights=weights)
+        np.testing.assert_allclose(found.points2d, expected.points2d, atol=0.5)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(pixels).save(tmp_path / "phone.png", exif=exif)
+    upright = predict(None, tmp_path / "phone.png", None, weights=weights)
+    assert upright.turn == 0
+    alone = predict(None, triple[1], None, weights=weights)
+    height = len(pixels)
+    turned = np.stack([height - alone.points2d[1][:, 1], alone.points2d[1][:, 0]], axis=1)
+    np.testing.assert_allclose(upright.points2d[1], turned, atol=2)  # as a viewer shows the picture
+
+
+def said(found) -> str:
+    return " ".join(found.warnings)
+
+
+def test_pictures_are_put_where_their_cameras_stand_and_it_is_said(triple):
+    left, middle, right = (pictures.read(path).pixels for path in triple)
+    plain = predict(left, middle, right)
+    assert plain.order == (0, 1, 2) and plain.warnings == ()
+    exchanged = predict(right, middle, left)
+    assert exchanged.order == (2, 1, 0) and "or all are mirrored" in said(exchanged)
+    np.testing.assert_allclose(exchanged.landmarks, plain.landmarks, atol=1e-6)
+    np.testing.assert_allclose(exchanged.points2d, plain.points2d[::-1], atol=1e-3)
+    first = predict(middle, left, right)
+    assert first.order == (1, 0, 2) and "the middle picture as the left one" in said(first)
+    mirrored = predict(np.flipud(left), middle, right)  # they lie on their side
+    assert "the left picture is mirrored" in said(mirrored)
+    assert np.linalg.norm(mirrored.landmarks - plain.landmarks, axis=1).mean() < 0.01
+    moved = np.array([0, len(left)]) + plain.points2d[0] * [1, -1]
+    assert np.linalg.norm(mirrored.points2d[0] - moved, axis=1).mean() < 3
+
+
+def test_what_makes_an_answer_doubtful_is_said(triple, tiny_captures):
+    left, middle, right = (pictures.read(path).pixels for path in triple)
+    same = predict(middle, middle, middle)
+    assert "are the same" in said(same) and "one picture alone" in said(same) and np.isfinite(same.yaw).sum() == 1
+    table = captures.find(tiny_captures)
+    other, third = table[table["subject"] != table.loc[table["view1"] == triple[1], "subject"].iloc[0]].iloc[[0, 20]]["view2"]
+    assert "do not fit together" in said(predict(left, other, third))
+    half = len(middle) // 2
+    assert "cut by the border" in said(predict(left, middle[half - 40 :], right))
+
+
+def test_of_several_people_the_one_in_all_pictures_is_taken(triple, tiny_captures):
+    table = captures.find(tiny_captures)
+    left, middle, right = (pictures.read(path).pixels for path in triple)
+    others = table[table["subject"] != table.loc[table["view1"] == triple[1], "subject"].iloc[0]]
+    crowd = np.concatenate([pictures.read(others.iloc[0]["view1"]).pixels, middle])  # beside, as they lie on their side
+    plain, found = predict(left, middle, right), predict(left, crowd, right)
+    assert np.linalg.norm(found.landmarks - plain.landmarks, axis=1).mean() < 0.01
+    assert found.points2d[1][:, 1].min() > len(middle) / 2
 
 
 def test_a_folder_without_weights_is_said(triple, tmp_path):

@@ -48,6 +48,15 @@ def test_the_command_writes_landmarks_and_a_drawing(triple, weights, tmp_path):
     assert cv2.imread(str(tmp_path / "face.PNG")).std() > 10
 
 
+def test_the_command_takes_one_picture_or_a_dash_for_a_missing_one_and_prints_what_to_doubt(triple, weights, capsys):
+    from kpl import predict
+
+    for given in ([triple[1]], ["-", triple[1], "-"]):
+        predict.main([*given, "--weights", str(weights)])
+        printed = capsys.readouterr()
+        assert printed.out.startswith("106 landmarks") and "warning: one picture alone answers" in printed.err
+
+
 def refusal(*arguments: str | Path) -> str:
     """What the command says instead of doing its work."""
     from kpl import predict

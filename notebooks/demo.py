@@ -1,12 +1,13 @@
 """`./run_all.sh demo`: a page on this machine alone, where photographs of a face become landmarks that can be turned.
 
-Nothing leaves the machine: no telemetry, nothing is loaded from elsewhere, and there is no public link unless `--share` asks
-for one. What was uploaded is deleted after an hour.
+Nothing leaves the machine: no telemetry, nothing is loaded from elsewhere, and there is no public link unless `--share`
+asks for one. What was uploaded, and what came of it, is deleted after an hour.
 """
 
 import argparse
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1"}  # before Gradio is imported
@@ -26,38 +27,63 @@ from kpl.landmarks import NAMES, OUTLINES
 matplotlib.use("Agg")
 HERE, PORTRAITS = Path(__file__).parent, Path(skimage.__file__).parent / "data"
 VIEWS = {"left": "the nose points to the right", "middle": "from the front", "right": "the nose points to the left"}
-EXAMPLES = [[str(HERE / f"example/{view}.jpg") for view in VIEWS], [None, str(PORTRAITS / "astronaut.png"), None]]
+EXAMPLES = {
+    "a face of the studio": [str(HERE / f"example/{view}.jpg") for view in VIEWS],
+    "a portrait alone": [None, str(PORTRAITS / "astronaut.png"), None],
+}
+STYLE = ".modebar-container { display: none }"  # plotly's buttons, one of which leads to its makers
 HOUR = 3600
 INTRODUCTION = """# A face in 3D from three photographs
 
-Three pictures of one face, taken at once, with the head turned by about 30 degrees between them; one or two will do, less well.
-Everything is computed on this machine, and nothing leaves it."""
+Three pictures of one face, taken at once, with the head turned by about 30 degrees between them; one or two will do,
+less well. Everything is computed on this machine, and nothing leaves it."""
 
 
-def answer(left: str | None, middle: str | None, right: str | None, progress=gr.Progress()) -> tuple:
-    """What is said, the drawing, the face to turn and the files to download; of pictures without a face only what is said."""
-    nothing = None, None, None
-    if not any((left, middle, right)):
-        return "Give at least one picture.", *nothing
+def answer(left: str | None, middle: str | None, right: str | None, progress=gr.Progress()) -> Iterator[tuple]:
+    """Yields once: what is said, whether more is shown, the drawing, the face to turn, and the files to download."""
+    given = [picture for picture in (left, middle, right) if picture]
+    if not given:
+        yield only("Give at least one picture.")
+        return
     progress(0.1, "looking for the face")
     try:
         face = kpl.predict(left, middle, right)
     except BadInput as error:
-        return f"**Not possible:** {error}", *nothing
+        yield only(f"**Not possible:** {by_name(str(error), given)}")
+        return
     progress(0.6, "drawing")
+    turned = kpl.draw.face_to_turn(face.landmarks[None], [""]).update_layout(height=420)
+    turned.layout.updatemenus = None  # there is nothing to choose
+    with tempfile.TemporaryDirectory() as name:  # Gradio has its own copies once it comes back
+        folder = Path(name)
+        yield words(face), gr.Column(visible=True), drawn(face, folder / "face.png"), turned, downloads(face, folder)
+
+
+def only(said: str) -> tuple:
+    """An answer without a face."""
+    return said, gr.Column(visible=False), None, None, None
+
+
+def by_name(said: str, given: list[str]) -> str:
+    """A sentence in which files are called as the visitor calls them, not by where they lie."""
+    for picture in given:
+        said = said.replace(picture, Path(picture).name)
+    return said
+
+
+def drawn(face, file: Path) -> str:
+    """The file, in which the pictures and the face from three sides are drawn."""
     figure = kpl.draw.found_face(face.crops, face.crop_points, face.landmarks, face.spread)
-    folder = Path(tempfile.mkdtemp(dir=os.environ.get("GRADIO_TEMP_DIR")))
-    figure.savefig(folder / "face.png", dpi=120)
+    figure.savefig(file, dpi=120)
     plt.close(figure)
-    turned = kpl.draw.face_to_turn(face.landmarks[None], ["the face"])
-    return words(face), str(folder / "face.png"), turned, downloads(face, folder)
+    return str(file)
 
 
 def words(face) -> str:
     """How sure the landmarks are, where the cameras stood, and the warnings."""
-    yaws = ", ".join("no camera" if np.isnan(yaw) else f"{yaw:+.0f}°" for yaw in face.yaw)
     sure = f"Expected error **{face.spread.mean() / kpl.landmarks.EYE_DISTANCE:.1%}** of the distance between the eyes."
-    return "\n\n".join([f"{sure} The cameras stood at {yaws}.", *(f"⚠️ {warning}" for warning in face.warnings)])
+    yaws = ", ".join(f"{view} {yaw:+.0f}°" for view, yaw in zip(VIEWS, face.yaw) if np.isfinite(yaw))
+    return "\n\n".join([f"{sure} Where the cameras stood: {yaws}.", *(f"⚠️ {warning}" for warning in face.warnings)])
 
 
 def downloads(face, folder: Path) -> list[str]:
@@ -73,19 +99,20 @@ def downloads(face, folder: Path) -> list[str]:
 
 
 def page() -> gr.Blocks:
-    with gr.Blocks(title="A face in 3D", delete_cache=(HOUR, HOUR)) as blocks:
+    with gr.Blocks(title="A face in 3D", delete_cache=(60, HOUR)) as blocks:
         gr.Markdown(INTRODUCTION)
         with gr.Row():
             kinds = ["image", ".heic", ".heif", ".tif", ".tiff"]
-            given = [gr.File(label=f"{view}: {how}", file_types=kinds, height=140) for view, how in VIEWS.items()]
-        gr.Examples(EXAMPLES, given, label="Examples: a face of the studio, and a portrait alone")
+            given = [gr.File(label=f"{view}: {how}", file_types=kinds, height=180) for view, how in VIEWS.items()]
+        gr.Examples(list(EXAMPLES.values()), given, example_labels=list(EXAMPLES))
         button = gr.Button("Find the landmarks", variant="primary")
         said = gr.Markdown(elem_id="said")
-        with gr.Row():
-            drawing = gr.Image(label="what was found", interactive=False)
-            turned = gr.Plot(label="drag to turn")
-        files = gr.File(label="to download", interactive=False, file_count="multiple")
-        button.click(answer, given, [said, drawing, turned, files])
+        with gr.Column(visible=False) as found:
+            drawing = gr.Image(show_label=False, interactive=False, buttons=["download", "fullscreen"])
+            with gr.Row():
+                turned = gr.Plot(label="drag to turn", scale=2)
+                files = gr.File(label="to download", interactive=False, file_count="multiple")
+        button.click(answer, given, [said, found, drawing, turned, files])
     return blocks
 
 
@@ -95,7 +122,7 @@ def main() -> None:
     parser.add_argument("--share", action="store_true", help="a public link through Gradio's servers")
     options = parser.parse_args()
     kpl.released.load()  # before the first visitor waits for it
-    look = {"theme": gr.themes.Base(), "footer_links": [], "show_error": True, "ssr_mode": False}
+    look = {"theme": gr.themes.Base(), "css": STYLE, "footer_links": [], "show_error": True, "ssr_mode": False}
     places = [str(HERE / "example"), str(PORTRAITS)]
     page().launch(server_name="127.0.0.1", server_port=options.port, share=options.share, allowed_paths=places, **look)
 

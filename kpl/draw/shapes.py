@@ -82,7 +82,7 @@ def found_face(crops: np.ndarray, points: np.ndarray, shape: np.ndarray, spread:
     for picture, seen in zip(drawn, points):
         if np.isfinite(seen).all():
             mark(picture, seen * len(picture), ORANGE)
-    title = f"spread {spread.mean():.3f}; the eyes are 0.75 apart"
+    title = f"spread {spread.mean():.3f}; eyes 0.75 apart"
     return faces_in_3d(shape[None], [title], crops=drawn[None], spread=spread[None])
 
 

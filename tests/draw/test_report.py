@@ -2,36 +2,22 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
-import time
+from functools import partial
 from pathlib import Path
 
 import nbformat
 import papermill
 import plotly
 import pytest
-import websocket
+from browser import javascript, opened, requested, wait_for
 
 from draw.made import ODD, world
 from kpl.config import NOTEBOOKS
 from kpl.draw import report
 from kpl.errors import BadInput
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-QUIET = [
-    "--headless",
-    "--no-sandbox",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--remote-debugging-port=0",
-]
 HEADINGS = [
     "Written, read back, checked",
     "The scores",
@@ -86,61 +72,15 @@ def test_a_page_without_a_figure_to_turn_has_no_plotly(tmp_path):
     assert '<a href="#One">One</a>' in text
 
 
-def find_browser() -> str:
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None and os.environ.get("CI"):
-        pytest.fail("no browser was found: apt-get install chromium")
-    if found is None:
-        pytest.skip("no Chromium is installed here; where CI is set that is a failure")
-    return found
-
-
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    """A function that sends one command of the DevTools protocol to a blank page and returns its answer; `.events`."""
-    profile = tmp_path_factory.mktemp("profile")
-    command = [find_browser(), *QUIET, f"--user-data-dir={profile}", "about:blank"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        port, path = wait_for(lambda: (profile / "DevToolsActivePort").read_text().split(), 60)
-        socket = websocket.create_connection(f"ws://127.0.0.1:{port}{path}", suppress_origin=True, timeout=60)
-        events, session = [], {}
-
-        def send(method: str, **params) -> dict:
-            send.count += 1
-            socket.send(json.dumps({"id": send.count, "method": method, "params": params} | session))
-            while (answer := json.loads(socket.recv())).get("id") != send.count:
-                events.append(answer)
-            assert "error" not in answer, answer
-            return answer["result"]
-
-        send.count, send.events = 0, events
-        target = send("Target.createTarget", url="about:blank")["targetId"]
-        session["sessionId"] = send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+    with opened(tmp_path_factory.mktemp("profile")) as send:
         yield send
-        socket.close()
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def wait_for(look, seconds: float):
-    """What `look` returns once it does not fail and is not empty."""
-    end = time.monotonic() + seconds
-    while True:
-        try:
-            if found := look():
-                return found
-        except (OSError, ValueError):
-            pass
-        assert time.monotonic() < end, "the browser did not answer in time"
-        time.sleep(0.1)
 
 
 @pytest.mark.parametrize("width", [390, 1400])
 def test_the_page_in_a_browser(page, browser, width):
-    def evaluate(code: str):
-        return browser("Runtime.evaluate", expression=code, returnByValue=True)["result"].get("value")
+    evaluate = partial(javascript, browser)
 
     def middle(selector: str) -> tuple[float, float]:
         box = f"document.querySelector({json.dumps(selector)}).getBoundingClientRect()"
@@ -195,5 +135,5 @@ def test_the_page_in_a_browser(page, browser, width):
 
     methods = [event.get("method") for event in browser.events]
     assert "Runtime.exceptionThrown" not in methods
-    urls = [e["params"]["request"]["url"] for e in browser.events if e.get("method") == "Network.requestWillBeSent"]
+    urls = requested(browser)
     assert urls and all(url.startswith(("file:", "data:", "blob:")) for url in urls)

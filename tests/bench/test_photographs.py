@@ -1,0 +1,42 @@
+"""`bench photographs`: changed pictures against untouched ones, and a training whose pictures were changed."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench import photographs
+from kpl import captures
+from kpl.errors import BadInput
+
+
+def test_every_change_is_asked_about_and_compared_with_the_untouched(tiny_captures, tmp_path, monkeypatch):
+    every = photographs.changes
+    asked = ("untouched", "exchanged", "the middle one alone", "15 % cut off: left")
+    monkeypatch.setattr(photographs, "changes", lambda *read: {name: every(*read)[name] for name in asked})
+    with pytest.raises(BadInput, match="needs three test subjects"):
+        photographs.main(["--captures", str(tiny_captures)])
+    truth = captures.truth(tiny_captures)
+    table = captures.find(tiny_captures)
+    monkeypatch.setattr(captures, "find", lambda root: table[table["split"] == "train"])
+    monkeypatch.setattr(captures, "truth", lambda root: truth)
+    photographs.main(["--captures", str(tiny_captures), "--out", str(tmp_path / "found.csv")])
+    found = pd.read_csv(tmp_path / "found.csv", comment="#").set_index("change")
+    assert list(found.index) == list(asked) and found.loc["untouched", "ratio"] == 1
+    assert found.loc["exchanged", "ratio"] == pytest.approx(1, abs=0.02) and found.loc["exchanged", "warned"] == 1
+    assert found.loc["the middle one alone", "spread"] > found.loc["untouched", "spread"]
+    assert 1 < found.loc["15 % cut off: left", "ratio"] < 2
+
+
+@pytest.mark.slow
+def test_a_training_by_geometry_alone_is_measured_on_changed_crops_and_portraits(tiny_faces, tmp_path, monkeypatch):
+    ours = np.arange(46, 100)
+    portraits = {f"points_{name}": np.full((len(ours), 2), 100.0) for name in photographs.PORTRAITS}
+    np.savez(tmp_path / "points.npz", ours=ours, **portraits, **{f"iod_{name}": 50.0 for name in photographs.PORTRAITS})
+    options = photographs.Namespace(ablation=tiny_faces, epochs=1, image_size=32, points=tmp_path / "points.npz")
+    monkeypatch.setattr(photographs, "COMMON", photographs.COMMON | {"backbone": "mobilenetv3", "weights": "none", "folds": 2})
+    monkeypatch.setitem(photographs.COMMON, "frozen", False)
+    monkeypatch.setattr(photographs.augment, "STRENGTHS", dict(photographs.STRENGTHS))
+    monkeypatch.setattr(photographs.augment, "spoiling", photographs.augment.spoiling)  # put back afterwards
+    found = photographs.train("geometry", options, tmp_path / "runs")
+    assert {"untouched", "black and white", "bottom fifth black", "grace_hopper, lips"} <= set(found)
+    assert all(value > 0 for value in found.values())

@@ -143,7 +143,7 @@ def run_all(options: argparse.Namespace) -> None:
     files = {"truth": f"{data}/held_out", "submission": f"{output}/submission.txt", "results": f"{output}/results.csv"}
     last = stage("05_submit", "results.csv", key, **runs, **store, **files)
     run_stages([last], here)
-    if subprocess.call([sys.executable, "-m", "kpl.draw.report", last.executed, output / "report.html"], cwd=ROOT):
+    if subprocess.call([sys.executable, ROOT / "notebooks/report.py", last.executed, output / "report.html"]):
         raise BadInput("the report failed: its message is above; the results and the submission are there.")
     print("\n" + pandas.read_csv(last.product).to_string(index=False, float_format="%.4f"), flush=True)
     if look(data)[0] != captures:

@@ -90,7 +90,7 @@ def test_run_all_takes_the_options_that_are_shown(page, monkeypatch):
             if given[1:] and given[1] != "NAME":
                 assert given[1] in bench.NAMES
                 understood(bench.main, [str(ROOT) if word == "DIR" else word for word in given[1:]])
-        elif what not in ("lab", "--help", "["):
+        elif what not in ("lab", "demo", "--help", "["):
             run_all.parse([str(ROOT) if before == "--data" else word for before, word in zip(["", *given], given)])
 
 

@@ -1,4 +1,4 @@
-"""Pictures of scores, shapes and faces for the notebooks; kpl.draw.report makes a page of an executed one.
+"""Pictures of scores, shapes and faces for the notebooks.
 
 Predictions are orange, truth is blue. Functions return a matplotlib figure unless they say otherwise. Whatever text
 they are given is data, a sample's name perhaps, and is drawn as it stands: never as a formula, never as HTML.
@@ -6,5 +6,5 @@ they are given is data, a sample's name perhaps, and is drawn as it stands: neve
 
 from kpl.draw.charts import error_curves, intervals, reliability
 from kpl.draw.pictures import contact_sheet, fit_camera, maps_on_picture, overlaid
-from kpl.draw.shapes import coordinate_maps, face_to_turn, faces_in_3d, found_face, landmark_groups
+from kpl.draw.shapes import face_to_turn, faces_in_3d, found_face, landmark_groups
 from kpl.draw.words import table, tiles

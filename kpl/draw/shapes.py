@@ -33,18 +33,6 @@ def landmark_groups(shape: np.ndarray) -> Figure:
     return figure
 
 
-def coordinate_maps(values: np.ndarray, shape: np.ndarray, label: str) -> Figure:
-    """A value for each coordinate (106, 3) as colours on a face (106, 3), one for x, y and z each; zero is white."""
-    figure, axes = plt.subplots(1, 3, figsize=(9, 3.6), **SHEET)
-    limit = np.abs(values).max() or 1.0
-    look = {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit, "s": 24, "edgecolors": "0.5", "linewidths": 0.4}
-    for axis, name, column in zip(axes, "xyz", np.asarray(values).T):
-        dots = axis.scatter(*_outlines(axis, shape, 0, "0.8").T, c=column, zorder=2, **look)
-        axis.set_title(name)
-    figure.colorbar(dots, ax=axes, label=label, shrink=0.8)
-    return plain(figure)
-
-
 def faces_in_3d(
     shapes: np.ndarray,
     titles: Sequence[str],

@@ -6,7 +6,7 @@ A new fusion, head or loss is a class or function in its file, a name at that fi
 from kpl.networks.backbones import BACKBONES, Backbone, Start, starting_weights
 from kpl.networks.encoders import SHARES
 from kpl.networks.fusions import FUSIONS
-from kpl.networks.heads import ATTENDING, HEADS
+from kpl.networks.heads import HEADS
 from kpl.networks.losses import LOSSES, points2d_loss
 from kpl.networks.maps import SUBSETS, scatter, spatial_softmax
 from kpl.networks.network import Answer, FaceNetwork, create, views_present

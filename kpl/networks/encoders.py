@@ -12,29 +12,25 @@ MIRRORED = ("mirrored", "sides")
 
 
 class Encoders(nn.Module):
-    """One ViewEncoder for each group of views that share. with_maps: look for 2D landmarks; with_levels: keep the
-    feature maps, for heads that attend to them."""
+    """One ViewEncoder for each group of views that share. with_maps: look for 2D landmarks."""
 
-    def __init__(
-        self, backbone: str, image_size: int, share: str, weights: str, with_maps: bool, with_levels: bool
-    ) -> None:
+    def __init__(self, backbone: str, image_size: int, share: str, weights: str, with_maps: bool) -> None:
         super().__init__()
-        self.share, self.with_levels = share, with_levels
+        self.share = share
         self.encoders = nn.ModuleList(ViewEncoder(backbone, image_size, weights, with_maps) for _ in SHARES[share])
         self.channels = self.encoders[0].channels
 
-    def forward(self, pixels: Tensor) -> tuple[list[Tensor], list[Tensor], Tensor | None]:
-        """(B, 3, RGB, S, S) in 0..1 -> the levels' pooled features, each (B, 3, C), coarse last; the levels, each
-        (B, 3, C, H, W), [] if not asked for; logits (B, 3, 106, H, W) of where each 2D landmark is, or None."""
+    def forward(self, pixels: Tensor) -> tuple[list[Tensor], Tensor | None]:
+        """(B, 3, RGB, S, S) in 0..1 -> the levels' pooled features, each (B, 3, C), coarse last; logits (B, 3, 106, H, W)
+        of where each 2D landmark is, or None."""
         share, pixels = self.share, sides_alike(pixels, self.share)
         parts = [encoder(pixels[:, group].flatten(0, 1)) for encoder, group in zip(self.encoders, SHARES[share])]
-        means, levels, maps = (list(part) for part in zip(*parts))  # for each group
+        means, maps = (list(part) for part in zip(*parts))  # for each group
         means = [together(level, share) for level in zip(*means)]
-        levels = [sides_alike(together(level, share), share) for level in zip(*levels)] if self.with_levels else []
         maps = None if maps[0] is None else sides_alike(together(maps, share), share)
         if maps is not None and share in MIRRORED:  # a mirrored face's landmarks have their partners' names
             maps = torch.cat([maps[:, :2], maps[:, 2:, MIRROR.tolist()]], dim=1)
-        return means, levels, maps
+        return means, maps
 
 
 class ViewEncoder(nn.Module):
@@ -51,16 +47,16 @@ class ViewEncoder(nn.Module):
             self.neck = nn.Sequential(nn.Conv2d(width, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU())
             self.maps = nn.Conv2d(width, COUNT, 1)
 
-    def forward(self, pixels: Tensor) -> tuple[list[Tensor], list[Tensor], Tensor | None]:
-        """(B, 3, S, S) in 0..1 -> levels' means (B, C), coarse last, levels (B, C, H, W), maps (B, 106, H, W) or None."""
+    def forward(self, pixels: Tensor) -> tuple[list[Tensor], Tensor | None]:
+        """(B, 3, S, S) in 0..1 -> the levels' means (B, C), coarse last, and maps (B, 106, H, W) or None."""
         levels = self.backbone(self.backbone.standardised(pixels))
         means = [level.mean(dim=(2, 3)) for level in levels]
         if not self.with_maps:
-            return means, levels, None
+            return means, None
         merged = self.lateral[-1](levels[-1])
         for level, lateral in zip(levels[-2::-1], self.lateral[-2::-1]):
             merged = lateral(level) + nn.functional.interpolate(merged, size=level.shape[-2:], mode="nearest")
-        return means, levels, self.maps(self.neck(merged)).float()
+        return means, self.maps(self.neck(merged)).float()
 
 
 def sides_alike(pictures: Tensor, share: str) -> Tensor:

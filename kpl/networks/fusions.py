@@ -2,7 +2,7 @@
 
 forward(pixels (B, 3, RGB, S, S) in 0..1, present (B, 3) bool) -> Features. What a missing view's picture would have
 given is replaced by learned values, so it says nothing but that it is missing. Attributes: `width` D of the vectors,
-`channels` of the levels, `finds_points` whether it looks for 2D landmarks.
+`finds_points` whether it looks for 2D landmarks.
 """
 
 from typing import NamedTuple
@@ -23,9 +23,7 @@ class Features(NamedTuple):
     """What a fusion hands to the head, which answers A times; the answers are averaged over the present views."""
 
     vectors: Tensor  # (B, A, D), A is 1, or 3 where each view answers for itself
-    levels: list[Tensor]  # feature maps (B, 3 or 1, C, H, W), coarse last, [] if not asked for
-    maps: Tensor | None  # (B, 3, 106, H, W) logits
-    present: Tensor  # (B, 3) bool
+    maps: Tensor | None = None  # (B, 3, 106, H, W) logits of where each 2D landmark is, if it looks for them
 
 
 class Average(nn.Module):
@@ -33,15 +31,14 @@ class Average(nn.Module):
 
     finds_points = False
 
-    def __init__(self, backbone: str, image_size: int, share: str, weights: str, with_levels: bool) -> None:
+    def __init__(self, backbone: str, image_size: int, share: str, weights: str) -> None:
         super().__init__()
-        self.encoders = Encoders(backbone, image_size, share, weights, self.finds_points, with_levels)
-        self.channels = self.encoders.channels
-        self.width = self.channels[-1]
+        self.encoders = Encoders(backbone, image_size, share, weights, self.finds_points)
+        self.width = self.encoders.channels[-1]
 
     def forward(self, pixels: Tensor, present: Tensor) -> Features:
-        means, levels, _ = self.encoders(pixels)
-        return Features(means[-1], levels, None, present)
+        means, _ = self.encoders(pixels)
+        return Features(means[-1])
 
 
 class Late(nn.Module):
@@ -50,18 +47,17 @@ class Late(nn.Module):
 
     finds_points = True
 
-    def __init__(self, backbone: str, image_size: int, share: str, weights: str, with_levels: bool) -> None:
+    def __init__(self, backbone: str, image_size: int, share: str, weights: str) -> None:
         super().__init__()
-        self.encoders = Encoders(backbone, image_size, share, weights, self.finds_points, with_levels)
-        self.channels = self.encoders.channels
-        self.missing = nn.Parameter(torch.zeros(VIEWS, sum(self.channels) + COUNT * 2))
+        self.encoders = Encoders(backbone, image_size, share, weights, self.finds_points)
+        self.missing = nn.Parameter(torch.zeros(VIEWS, sum(self.encoders.channels) + COUNT * 2))
         self.width = self.missing.numel()
 
     def forward(self, pixels: Tensor, present: Tensor) -> Features:
-        means, levels, maps = self.encoders(pixels)
+        means, maps = self.encoders(pixels)
         points = normalised(spatial_softmax(maps)).flatten(2)  # (B, 3, 212)
         vectors = torch.where(present[..., None], torch.cat([*means, points], dim=2), self.missing)  # (B, 3, D)
-        return Features(vectors.flatten(1)[:, None], levels, maps, present)
+        return Features(vectors.flatten(1)[:, None], maps)
 
 
 class Early(nn.Module):
@@ -70,20 +66,20 @@ class Early(nn.Module):
 
     finds_points = False
 
-    def __init__(self, backbone: str, image_size: int, share: str, weights: str, with_levels: bool) -> None:
+    def __init__(self, backbone: str, image_size: int, share: str, weights: str) -> None:
         super().__init__()
-        self.share, self.with_levels = share, with_levels
+        self.share = share
         self.shallow = nn.ModuleList(nn.Sequential(*conv(3, SHALLOW), *conv(SHALLOW, SHALLOW)) for _ in SHARES[share])
         self.missing = nn.Parameter(torch.zeros(VIEWS, SHALLOW, 1, 1))
         self.merge = nn.Sequential(*conv(VIEWS * SHALLOW, VIEWS * SHALLOW, kernel=1))
         self.trunk = backbones.create(backbone, image_size, weights, channels=VIEWS * SHALLOW)
-        self.channels, self.width = self.trunk.channels, sum(self.trunk.channels)
+        self.width = sum(self.trunk.channels)
 
     def forward(self, pixels: Tensor, present: Tensor) -> Features:
         pixels = sides_alike(self.trunk.standardised(pixels), self.share)
         parts = [layers(pixels[:, group].flatten(0, 1)) for layers, group in zip(self.shallow, SHARES[self.share])]
         seen = torch.where(present[..., None, None, None], together(parts, self.share), self.missing)  # (B, 3, 8, S, S)
-        return trunk_features(self.trunk(self.merge(seen.flatten(1, 2))), present, self.with_levels)
+        return trunk_features(self.trunk(self.merge(seen.flatten(1, 2))))
 
 
 class Channels9(nn.Module):
@@ -91,22 +87,20 @@ class Channels9(nn.Module):
 
     finds_points = False
 
-    def __init__(self, backbone: str, image_size: int, share: str, weights: str, with_levels: bool) -> None:
+    def __init__(self, backbone: str, image_size: int, share: str, weights: str) -> None:
         super().__init__()
-        self.with_levels = with_levels
         self.missing = nn.Parameter(torch.zeros(VIEWS, 3, 1, 1))
         self.trunk = backbones.create(backbone, image_size, weights, channels=VIEWS * 3)
-        self.channels, self.width = self.trunk.channels, sum(self.trunk.channels)
+        self.width = sum(self.trunk.channels)
 
     def forward(self, pixels: Tensor, present: Tensor) -> Features:
         pixels = torch.where(present[..., None, None, None], self.trunk.standardised(pixels), self.missing)
-        return trunk_features(self.trunk(pixels.flatten(1, 2)), present, self.with_levels)
+        return trunk_features(self.trunk(pixels.flatten(1, 2)))
 
 
-def trunk_features(levels: list[Tensor], present: Tensor, with_levels: bool) -> Features:
-    """Of one trunk's levels, each (B, C, H, W): their means side by side."""
-    vectors = torch.cat([level.mean(dim=(2, 3)) for level in levels], dim=1)[:, None]  # (B, 1, D)
-    return Features(vectors, [level[:, None] for level in levels] if with_levels else [], None, present)
+def trunk_features(levels: list[Tensor]) -> Features:
+    """Of one trunk's levels, each (B, C, H, W): their means side by side, (B, 1, D)."""
+    return Features(torch.cat([level.mean(dim=(2, 3)) for level in levels], dim=1)[:, None])
 
 
 def conv(channels_in: int, channels_out: int, kernel: int = 3) -> list[nn.Module]:

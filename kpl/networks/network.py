@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from kpl.cameras import Shapes
 from kpl.landmarks import COUNT
 from kpl.networks.fusions import FUSIONS
-from kpl.networks.heads import ATTENDING, HEADS
+from kpl.networks.heads import HEADS
 from kpl.networks.maps import SUBSETS
 
 UNKNOWN = Shapes(torch.zeros(COUNT, 3), torch.zeros(COUNT, 3))
@@ -56,7 +56,7 @@ class FaceNetwork(nn.Module):
             present = without_some(present, self.view_dropout)
         pixels = views.permute(0, 1, 4, 2, 3).float() / 255  # (B, 3, RGB, S, S)
         features = self.fusion(pixels, present)
-        residual = mean_answer(self.head(features), present).float()  # (B, A, 106, 3) -> (B, 106, 3)
+        residual = mean_answer(self.head(features.vectors), present).float()  # (B, A, 106, 3) -> (B, 106, 3)
         return Answer(self.shape_mean + self.shape_scale * residual, features.maps)
 
 
@@ -65,8 +65,8 @@ def create(
 ) -> FaceNetwork:
     """The untrained network of a run's parameters; shapes, if not given, come with the weights that are loaded into it.
     Raises BadInput for what the backbone cannot do."""
-    fused = FUSIONS[fusion](backbone, image_size, share, "none", with_levels=head in ATTENDING)
-    return FaceNetwork(fused, HEADS[head](fused.width, fused.channels, dropout), shapes)
+    fused = FUSIONS[fusion](backbone, image_size, share, "none")
+    return FaceNetwork(fused, HEADS[head](fused.width, dropout), shapes)
 
 
 def views_present(views: Tensor) -> Tensor:

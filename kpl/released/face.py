@@ -107,9 +107,7 @@ def upright_turn(pictures: list[np.ndarray | None]) -> Turn:
     return next((turn for score, turn, _ in looks if score > 0), TURNS[0])
 
 
-def understood(
-    networks: Ensemble, pictures: list[np.ndarray | None], turn: Turn, places: tuple[Place, ...]
-) -> Tried:
+def understood(networks: Ensemble, pictures: list[np.ndarray | None], turn: Turn, places: tuple[Place, ...]) -> Tried:
     """The pictures in these places; where they show several people, the one whom they explain best together."""
     recipe = recipes.get(networks.card["recipe"], networks.card["crop_size"])
     faces = []

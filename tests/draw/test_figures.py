@@ -18,7 +18,6 @@ MAPS = np.random.default_rng(0).random((3, COUNT, 6, 6))
 
 FIGURES = {
     "contact_sheet": lambda d: d.contact_sheet(list(CROPS[0]), [ODD, "b", "c"]),
-    "coordinate_maps": lambda d: d.coordinate_maps(SHAPES[0] - SHAPES[1], MEAN_SHAPE, ODD),
     "error_curves": lambda d: d.error_curves({ODD: NME, "mean_shape": 2 * NME}),
     "faces_in_3d": lambda d: d.faces_in_3d(SHAPES, [ODD, "b"], SHAPES[::-1], CROPS),
     "intervals": lambda d: d.intervals([ODD, "b"], [0.2, 0.1], [0.1, 0.0], [0.3, 0.2], ODD, line=0.1),

@@ -19,10 +19,10 @@ class AllHeads(torch.nn.Module):
 
     def __init__(self, fusion):
         super().__init__()
-        self.heads = torch.nn.ModuleList(make(fusion.width, fusion.channels, 0.1) for make in HEADS.values())
+        self.heads = torch.nn.ModuleList(make(fusion.width, 0.1) for make in HEADS.values())
 
-    def forward(self, features):
-        return sum(head(features) for head in self.heads)
+    def forward(self, vectors):
+        return sum(head(vectors) for head in self.heads)
 
 
 @pytest.mark.slow

@@ -1,6 +1,6 @@
 """An executed notebook without its code, on one page that needs no network and fits a phone as it fits a desk.
 
-python -m kpl.draw.report EXECUTED.ipynb OUT.html
+python notebooks/report.py EXECUTED.ipynb OUT.html
 
 A code cell tagged "top" comes right below the title, a cell tagged "notebook" is left out, and the outputs of one
 tagged "pairs" stand in two columns where there is room. Pictures become WebP, and plotly is put in once.
@@ -61,4 +61,4 @@ if __name__ == "__main__":
     try:
         write(*sys.argv[1:])
     except BadInput as error:
-        sys.exit(f"kpl.draw.report: {error}")
+        sys.exit(f"report: {error}")

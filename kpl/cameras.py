@@ -22,7 +22,6 @@ NOISE = 0.06  # usual error of a network's landmark, in RMS radii of the view's 
 ROBUST = 1.0  # such errors from where on they count linearly
 BOLDNESS = 1.1  # a view's errors are alike, not independent: shapes come out timid, by so much on held-out samples
 STEPS, BATCH = 8, 32
-SMALL = 1e-6  # change of an unknown by which the slopes are found
 ENOUGH = 1e-6  # share of the cost: a step that gains no more is not made
 SMALLEST_SCALE = 1e-4  # canonical units, so that no residual is divided by zero
 
@@ -79,34 +78,28 @@ def _fit(points2d: Tensor, doubt: Tensor, mean: Tensor, modes: Tensor) -> Fit:
     weight = certain.clamp(0.2, 5).nan_to_num() / NOISE  # (N, 3, 106)
     centre, (expected, precision) = mean.mean(dim=0), prior(mean)
 
-    def projected(state: Tensor) -> tuple[Tensor, Tensor]:
-        """Centred shapes (..., 106, 3), and where the cameras see them (..., 3, 106, 2)."""
+    def compared(state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Centred shapes (N, 106, 3), what they leave of the landmarks (N, 3, 106, 2), in deviations, and the cost (N,)."""
         own, cameras = unpacked(state)
         shapes = mean - centre + torch.tensordot(own, modes, 1)
-        return shapes, seen(shapes[..., None, :, :], cameras)
-
-    def compared(state: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The same, what they leave of the landmarks (N, 3, 106, 2), in deviations, and the cost (N,)."""
-        shapes, places = projected(state)
-        left = (points - places) * weight[..., None]
+        left = (points - seen(shapes[:, None], cameras)) * weight[..., None]
         far = left.norm(dim=3)
         huber = torch.where(far < ROBUST, far.square(), 2 * ROBUST * far - ROBUST**2).sum(dim=(1, 2))
-        return shapes, places, left, huber + ((state - expected).square() * precision).sum(dim=1)
+        return shapes, left, huber + ((state - expected).square() * precision).sum(dim=1)
 
     state, damping = first_state(points, mean - centre), mean.new_full((len(points), 1), 1e-2)
-    shapes, places, left, cost = compared(state)
-    nudges = SMALL * torch.eye(state.shape[1]).to(state)
+    shapes, left, cost = compared(state)
     for _ in range(STEPS):
         share = (ROBUST / left.norm(dim=3).clamp_min(ROBUST))[..., None]  # of each landmark, by Huber's rule
-        slope = (projected(state[:, None] + nudges)[1] - places[:, None]).movedim(1, -1) / SMALL * weight[..., None, None]
+        slope = slopes(shapes, state, modes) * weight[..., None, None]
         normal = (slope * share[..., None]).flatten(1, 3).mT @ slope.flatten(1, 3) + precision.diag()
         pull = ((left * share)[..., None] * slope).sum(dim=(1, 2, 3)) + (expected - state) * precision
         damped = normal + torch.diag_embed(normal.diagonal(dim1=1, dim2=2) * damping + 1e-6)
         tried = state + torch.linalg.solve(damped, pull)
         found = tried, damping / 4, *compared(tried)
-        gain, old = 1 - found[-1] / cost, (state, damping * 6, shapes, places, left, cost)
+        gain, old = 1 - found[-1] / cost, (state, damping * 6, shapes, left, cost)
         better = gain > ENOUGH
-        state, damping, shapes, places, left, cost = (
+        state, damping, shapes, left, cost = (
             torch.where(better.view(-1, *[1] * (one.dim() - 1)), new, one) for new, one in zip(found, old)
         )
         if (gain.abs() <= ENOUGH).all():
@@ -114,7 +107,7 @@ def _fit(points2d: Tensor, doubt: Tensor, mean: Tensor, modes: Tensor) -> Fit:
     variance = torch.linalg.inv(normal + 1e-6 * torch.eye(len(precision)).to(normal))[:, :COMPONENTS, :COMPONENTS]
     spread = torch.einsum("nkl,kpx,lpx->np", variance, modes, modes).clamp_min(0).sqrt()
     _, cameras = unpacked(state)
-    far = (points - places).square().sum(dim=3)
+    far = (points - seen(shapes[:, None], cameras)).square().sum(dim=3)
     residual = ((far * weight.square()).sum(dim=2) / weight.square().sum(dim=2)).sqrt()
     back = turns(cameras[..., :4])[..., 2, :]  # (N, 3, 3)
     yaw, pitch = torch.atan2(-back[..., 0], back[..., 2]).rad2deg(), torch.asin(back[..., 1]).rad2deg()
@@ -158,3 +151,27 @@ def turns(quaternions: Tensor) -> Tensor:
     rows += [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)]
     rows += [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)]
     return torch.stack(rows, dim=-1).unflatten(-1, (3, 3))
+
+
+def slopes(shapes: Tensor, state: Tensor, modes: Tensor) -> Tensor:
+    """How `seen` landmarks (N, 3, 106, 2) move with each unknown: (N, 3, 106, 2, 64), the derivative by hand."""
+    cameras = unpacked(state)[1]
+    quaternion, focal, shift, nearness = cameras.split([4, 1, 2, 1], dim=-1)
+    turn = turns(quaternion)
+    x, y, z = (shapes[:, None] @ turn.mT).unbind(-1)  # (N, 3, 106), as the camera sees them
+    size = focal.exp() / (1 - nearness * z)
+    place = torch.stack([x, -y], dim=-1) * size[..., None]  # without the shift
+    closer, none = (nearness / (1 - nearness * z))[..., None] * place, torch.zeros_like(x)
+    moved = torch.stack([size, none, closer[..., 0], none, -size, closer[..., 1]], dim=-1).unflatten(-1, (2, 3))
+    # A turn of the camera by small angles about its axes moves a landmark by their cross product with it.
+    crossed = torch.stack([none, z, -y, -z, none, x, y, -x, none], dim=-1).unflatten(-1, (3, 3))
+    w, a, b, c = (quaternion / quaternion.square().sum(dim=-1, keepdim=True)).unbind(-1)
+    angles = 2 * torch.stack([-a, w, -c, b, -b, c, w, -a, -c, -b, a, w], dim=-1).unflatten(-1, (3, 4))
+    all_moves = place.new_zeros(*place.shape, state.shape[1])
+    all_moves[..., :COMPONENTS] = torch.einsum("nvlpx,klx->nvlpk", moved @ turn[:, :, None], modes)
+    nearer = place * (z / (1 - nearness * z))[..., None]
+    ones = torch.eye(2).to(place).expand(*place.shape, 2)
+    own = torch.cat([moved @ crossed @ angles[:, :, None], place[..., None], ones, nearer[..., None]], dim=-1)
+    for view in range(3):
+        unpacked(all_moves)[1][:, view, :, :, view] = own[:, view]
+    return all_moves

@@ -79,6 +79,22 @@ def test_fewer_views_are_worth_less_and_the_fit_says_so():
     assert three.spread.shape == (10, 106) and (one.spread > three.spread).all()
 
 
+def test_the_derivative_by_hand_is_that_of_automatic_differentiation():
+    shapes, generator = cameras.known_shapes(people(300, seed=1)), torch.Generator().manual_seed(0)
+    mean, modes = (part.double() for part in (shapes.mean - shapes.mean.mean(dim=0), shapes.modes))
+    points = torch.zeros(1, 3, 106, 2).double()
+    state = cameras.first_state(points, mean)
+    state = state + 0.1 * torch.randn(state.shape, generator=generator, dtype=torch.double)
+
+    def landmarks(state):
+        own, of_views = cameras.unpacked(state)
+        return cameras.seen((mean + torch.tensordot(own, modes, 1))[:, None], of_views)
+
+    expected = torch.autograd.functional.jacobian(landmarks, state)[0, :, :, :, 0]
+    found = cameras.slopes(mean + torch.tensordot(cameras.unpacked(state)[0], modes, 1), state, modes)
+    torch.testing.assert_close(found[0], expected)
+
+
 def test_few_shapes_have_few_components():
     found = cameras.known_shapes(people(5, seed=1)).modes
     assert found.shape == (cameras.COMPONENTS, 106, 3)

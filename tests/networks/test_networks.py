@@ -129,7 +129,7 @@ def test_a_missing_view_is_answered_without_and_leaks_nothing(fusion, head):
     present = torch.tensor([[True, False, True]]).expand(2, -1)
     pixels = [pictures.permute(0, 1, 4, 2, 3).float() / 255 for pictures in (black, views, other)]
     with torch.inference_mode():
-        heard = [mean_answer(net.head(net.fusion(seen, present)), present) for seen in pixels]
+        heard = [mean_answer(net.head(net.fusion(seen, present).vectors), present) for seen in pixels]
         without = net(black)
     assert torch.equal(heard[0], heard[1]) and torch.equal(heard[0], heard[2])
     assert torch.isfinite(without.points3d).all() and (without.points3d - whole).abs().max() > 1e-5

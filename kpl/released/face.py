@@ -138,6 +138,8 @@ def in_order(
             taken = dict(zip(views, there)) | dict(zip({0, 1, 2} - {*views}, {0, 1, 2} - {*there}))
             places = tuple(Place(taken[view], taken[view] == mirrored) for view in range(3))
             found.append(understood(networks, pictures, turn, places))
+            if mirrored is None and found[-1].unexplained <= networks.card["usual"]["residual"]:
+                break  # no mirror image can be much better
     return (best := min(found, key=_merit)), _changes(best)
 
 

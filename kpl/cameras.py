@@ -23,6 +23,7 @@ ROBUST = 1.0  # such errors from where on they count linearly
 BOLDNESS = 1.1  # a view's errors are alike, not independent: shapes come out timid, by so much on held-out samples
 STEPS, BATCH = 8, 32
 ENOUGH = 1e-6  # share of the cost: a step that gains no more is not made
+TINY = 1e-5  # by which each unknown is moved to see what it does
 SMALLEST_SCALE = 1e-4  # canonical units, so that no residual is divided by zero
 
 
@@ -154,24 +155,15 @@ def turns(quaternions: Tensor) -> Tensor:
 
 
 def slopes(shapes: Tensor, state: Tensor, modes: Tensor) -> Tensor:
-    """How `seen` landmarks (N, 3, 106, 2) move with each unknown: (N, 3, 106, 2, 64), the derivative by hand."""
-    cameras = unpacked(state)[1]
-    quaternion, focal, shift, nearness = cameras.split([4, 1, 2, 1], dim=-1)
-    turn = turns(quaternion)
-    x, y, z = (shapes[:, None] @ turn.mT).unbind(-1)  # (N, 3, 106), as the camera sees them
-    size = focal.exp() / (1 - nearness * z)
-    place = torch.stack([x, -y], dim=-1) * size[..., None]  # without the shift
-    closer, none = (nearness / (1 - nearness * z))[..., None] * place, torch.zeros_like(x)
-    moved = torch.stack([size, none, closer[..., 0], none, -size, closer[..., 1]], dim=-1).unflatten(-1, (2, 3))
-    # A turn of the camera by small angles about its axes moves a landmark by their cross product with it.
-    crossed = torch.stack([none, z, -y, -z, none, x, y, -x, none], dim=-1).unflatten(-1, (3, 3))
-    w, a, b, c = (quaternion / quaternion.square().sum(dim=-1, keepdim=True)).unbind(-1)
-    angles = 2 * torch.stack([-a, w, -c, b, -b, c, w, -a, -c, -b, a, w], dim=-1).unflatten(-1, (3, 4))
-    all_moves = place.new_zeros(*place.shape, state.shape[1])
-    all_moves[..., :COMPONENTS] = torch.einsum("nvlpx,klx->nvlpk", moved @ turn[:, :, None], modes)
-    nearer = place * (z / (1 - nearness * z))[..., None]
-    ones = torch.eye(2).to(place).expand(*place.shape, 2)
-    own = torch.cat([moved @ crossed @ angles[:, :, None], place[..., None], ones, nearer[..., None]], dim=-1)
+    """How `seen` landmarks (N, 3, 106, 2) move with each unknown: (N, 3, 106, 2, 64). By central differences, which, unlike
+    one-sided ones, are mirrored to the last digit where a face is."""
+    shapes, cameras = shapes[:, None, None], unpacked(state)[1][:, :, None]
+    steps = TINY * torch.eye(CAMERA).to(state)
+    along = [seen(shapes + way * steps[:3, None, :3], cameras) for way in (1, -1)]  # (N, 3, 3, 106, 2), by x, y, z
+    turned = [seen(shapes, cameras + way * steps) for way in (1, -1)]  # (N, 3, 8, 106, 2)
+    by_shape, by_camera = ((ahead - back) / (2 * TINY) for ahead, back in (along, turned))
+    moves = state.new_zeros(*by_camera[:, :, 0].shape, state.shape[1])
+    moves[..., :COMPONENTS] = torch.einsum("nvxlp,klx->nvlpk", by_shape, modes)
     for view in range(3):
-        unpacked(all_moves)[1][:, view, :, :, view] = own[:, view]
-    return all_moves
+        unpacked(moves)[1][:, view, :, :, view] = by_camera[:, view].movedim(1, -1)
+    return moves

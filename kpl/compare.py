@@ -15,14 +15,15 @@ from kpl.errors import BadInput
 
 LEVEL = 95.0  # percent
 ENOUGH = 5  # subjects without which no difference is sure
+RESAMPLES = 2000
 
 
 class Interval(NamedTuple):
-    """A mean over samples and the 95 % bootstrap interval around it."""
+    """A mean over samples and the 95 % bootstrap interval around it; or those of C columns, (C,) each."""
 
-    mean: float
-    low: float
-    high: float
+    mean: float | np.ndarray
+    low: float | np.ndarray
+    high: float | np.ndarray
 
 
 class Paired(NamedTuple):
@@ -42,44 +43,34 @@ class Paired(NamedTuple):
         return self.high < 0 and self.subjects >= ENOUGH
 
 
-def interval(values: np.ndarray, subjects: np.ndarray, resamples: int = 2000, seed: int = 0) -> Interval:
-    """Mean of `values` (N,) and its interval over the subjects (N,) they belong to.
+def interval(values: np.ndarray, subjects: np.ndarray, seed: int = 0) -> Interval:
+    """Mean of `values` (N,) and its interval over the subjects (N,) they belong to; of (N, C) each column's, on the same draws.
 
     A drawn subject brings all of its samples, so one with many samples weighs more, as in the mean itself. With a single
     subject the interval is that subject's mean. Raises BadInput on NaN, no value or unequal lengths.
     """
-    (low,), (high,) = intervals_of_columns(np.reshape(values, (-1, 1)), subjects, resamples, seed)
-    return Interval(float(np.mean(values)), float(low), float(high))
+    values = np.asarray(values, dtype=np.float64)
+    sums, counts, _ = _resample(values.reshape(len(values), *values.shape[1:] or (1,)), subjects, seed)
+    low, high = _percentiles(sums / counts).reshape(2, *values.shape[1:])
+    return Interval(values.mean(axis=0), low, high)
 
 
-def intervals_of_columns(
-    values: np.ndarray, subjects: np.ndarray, resamples: int = 2000, seed: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
-    """The 95 % intervals of the means of many columns (N, C) at once, on the same draws: low (C,) and high (C,)."""
-    sums, counts, _ = _resample(values, subjects, resamples, seed)
-    return _percentiles(sums / counts)
-
-
-def paired(
-    values_a: np.ndarray, values_b: np.ndarray, subjects: np.ndarray, resamples: int = 2000, seed: int = 0
-) -> Paired:
+def paired(values_a: np.ndarray, values_b: np.ndarray, subjects: np.ndarray, seed: int = 0) -> Paired:
     """Compare the errors (N,) of two methods on the same samples; negative differences mean that a is better."""
     mean_a, mean_b = np.mean(values_a), np.mean(values_b)
-    sums, counts, count = _resample(np.stack([values_a, values_b], axis=1), subjects, resamples, seed)
+    sums, counts, count = _resample(np.stack([values_a, values_b], axis=1), subjects, seed)
     sum_a, sum_b = sums.T
     difference, ratio = _percentiles((sum_a - sum_b) / counts[:, 0]), _percentiles(sum_a / sum_b)
     return Paired(*map(float, (mean_a - mean_b, *difference, mean_a / mean_b, *ratio)), count)
 
 
-def _resample(
-    values: np.ndarray, subjects: np.ndarray, resamples: int, seed: int
-) -> tuple[np.ndarray, np.ndarray, int]:
+def _resample(values: np.ndarray, subjects: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray, int]:
     """The values' (N, C) sums in each resample (R, C), how many samples each drew (R, 1), and the number of subjects."""
-    values, (names, code) = np.asarray(values, dtype=np.float64), np.unique(subjects, return_inverse=True)
+    names, code = np.unique(subjects, return_inverse=True)
     if not 0 < len(values) == len(code) or not np.isfinite(values).all():
         raise BadInput(f"a bootstrap needs one finite value a sample: got {len(values)} for {len(code)} samples.")
     own = np.eye(len(names))[code]  # (N, S)
-    draws = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=resamples)
+    draws = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=RESAMPLES)
     return draws @ (own.T @ values), draws @ own.sum(axis=0)[:, None], len(names)
 
 

@@ -39,13 +39,14 @@ def export(members: released.Ensemble, file: Path) -> float:
     Raises BadInput if a package is missing, or if it would answer otherwise than torch by more than PARITY.
     """
     count = len(members.sizes)
+    noise = lambda samples: tuple(torch.randint(256, (samples, 3, S, S, 3), dtype=torch.uint8) for S in members.sizes)
     names = {"input_names": ["views"] if count == 1 else [f"views{i}" for i in range(count)]}
     names["output_names"] = ["landmarks", "points2d", "doubt"]
     shapes = {"views": ({0: torch.export.Dim("samples", min=1, max=1024)},) * count}
     how = {"dynamo": True, "opset_version": OPSET, "dynamic_shapes": shapes, "verbose": False}
     try:
-        program = torch.onnx.export(members.cpu(), _noise(2, members.sizes), **names, **how)
-        gap = max(_gap(members, program, _noise(count, members.sizes)) for count in (1, 3))
+        program = torch.onnx.export(members.cpu(), noise(2), **names, **how)
+        gap = max(_gap(members, program, noise(samples)) for samples in (1, 3))
     except ImportError as error:
         raise BadInput(f"{error}: pip install -r requirements-export.txt") from None
     if not gap <= PARITY:
@@ -60,10 +61,6 @@ def _gap(members: released.Ensemble, program: torch.onnx.ONNXProgram, views: tup
     """How far the outputs are off at most; a landmark that is not looked for is NaN in both."""
     gaps = [(ours - theirs).nan_to_num().abs().max() for ours, theirs in zip(members(*views), program(*views))]
     return float(max(gaps))
-
-
-def _noise(count: int, sizes: list[int]) -> tuple[Tensor, ...]:
-    return tuple(torch.randint(256, (count, 3, size, size, 3), dtype=torch.uint8) for size in sizes)
 
 
 if __name__ == "__main__":

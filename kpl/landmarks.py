@@ -25,9 +25,7 @@ def index(name: str) -> int:
 
 # Which names, as regular expressions, belong to a group.
 _PARTS = {"contour": "contour", "brows": "brow", "eyes": "_eye_|pupil", "nose": "nose|ala", "lips": "lip_"}
-GROUPS: dict[str, np.ndarray] = {
-    group: np.flatnonzero(_TABLE["name"].str.contains(parts)) for group, parts in _PARTS.items()
-}
+GROUPS: dict[str, np.ndarray] = {group: np.flatnonzero(_TABLE["name"].str.contains(parts)) for group, parts in _PARTS.items()}
 
 # The index sets of the official score.
 EYE_CENTERS = (index("left_eye_center"), index("right_eye_center"))

@@ -7,6 +7,7 @@ In Python it is `kpl.predict(left, middle, right)`: the module itself can be cal
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +18,8 @@ import kpl
 from kpl.errors import BadInput
 from kpl.files import atomic, writable, write_json
 from kpl.landmarks import NAMES
+
+DRAWN = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".svg", ".pdf")
 
 
 class _Predict(ModuleType):
@@ -37,6 +40,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     given = [None, *options.pictures, None] if len(options.pictures) == 1 else options.pictures
     places = {f"--{name}": file for name in ("out", "picture") if (file := getattr(options, name)) is not None}
+    os.environ.setdefault("MPLBACKEND", "agg")  # it draws into a file, on machines without a screen too
     try:
         _refuse(places, given)
         found = kpl.predict(*(None if picture == "-" else picture for picture in given), options.weights)
@@ -64,14 +68,8 @@ def _refuse(places: dict[str, str], given: list[str | None]) -> None:
     for option, file in places.items():
         if writable(file, option).resolve() in taken:
             raise BadInput(f"{option} {file} is one of the given pictures: name another file.")
-    if "--picture" in places:
-        import matplotlib
-        from matplotlib.backend_bases import FigureCanvasBase
-
-        matplotlib.use("Agg")
-        kinds = FigureCanvasBase.get_supported_filetypes().keys() - {"pgf"}  # it wants LaTeX
-        if Path(places["--picture"]).suffix.lower()[1:] not in kinds:
-            raise BadInput(f"--picture {places['--picture']} must end in one of .{' .'.join(sorted(kinds))}.")
+    if "--picture" in places and Path(places["--picture"]).suffix.lower() not in DRAWN:
+        raise BadInput(f"--picture {places['--picture']} must end in one of {' '.join(DRAWN)}.")
 
 
 def as_json(found, card: dict) -> dict:

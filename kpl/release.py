@@ -48,9 +48,7 @@ def main(arguments: list[str] | None = None) -> None:
     print(f"{options.out}: {card['bytes'] / 1e6:.1f} MB")
 
 
-def make(
-    run: list[Path], faces: Path, licence: str, out: str | Path, truth: str = "", data: str = ""
-) -> dict[str, Any]:
+def make(run: list[Path], faces: Path, licence: str, out: str | Path, truth: str = "", data: str = "") -> dict[str, Any]:
     """Write the folder `out` and return its card. truth: of test samples.
 
     Nothing is written before all is measured, and nothing deleted but what an older release's card names. Raises
@@ -74,9 +72,11 @@ def make(
     before = answers(members, store, held_out).landmarks
     files: dict[str, bytes] = {}
     for one, entry, network in zip(run, card["networks"], members.networks):
-        entry["file"] = _add(files, f"{one.parent.name}_{one.name}", _halved(network.state_dict()))
-        entry["finished"] = read_json(one / "done.json")
-        network.load_state_dict(load(files[entry["file"]]))
+        content = _halved(network.state_dict())
+        # A name that tells the content: an older release stays whole while a new one is written.
+        entry["file"] = f"{one.parent.name}_{one.name}_{hashlib.sha256(content).hexdigest()[:8]}.safetensors"
+        entry["finished"], files[entry["file"]] = read_json(one / "done.json"), content
+        network.load_state_dict(load(content))
     found, gt = answers(members, store, held_out), store.points3d[held_out]
     moved = float(np.linalg.norm(found.landmarks - before, axis=2).mean() / np.linalg.norm(before - gt, axis=2).mean())
     if not moved <= MOVED:
@@ -136,19 +136,11 @@ def _held_out_by_all(runs: list[Path], store: FaceStore) -> np.ndarray:
     return rows
 
 
-def _halved(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Half precision but for whole numbers, and tensors that would overflow."""
+def _halved(weights: dict[str, Tensor]) -> bytes:
+    """A file in half precision but for whole numbers, and tensors that would overflow."""
     halves = {name: tensor.half() for name, tensor in weights.items() if tensor.is_floating_point()}
-    return weights | {name: half for name, half in halves.items() if half.isfinite().all()}
-
-
-def _add(files: dict[str, bytes], name: str, tensors: dict[str, Tensor]) -> str:
-    """Put a file of tensors among the `files`. Returns its name, which tells its content, so that an older release stays
-    whole while a new one is written."""
-    content = save({key: tensor.cpu().contiguous() for key, tensor in tensors.items()})
-    file = f"{name}_{hashlib.sha256(content).hexdigest()[:8]}.safetensors"
-    files[file] = content
-    return file
+    kept = weights | {name: half for name, half in halves.items() if half.isfinite().all()}
+    return save({name: tensor.cpu().contiguous() for name, tensor in kept.items()})
 
 
 def _usual(members: Ensemble, store: FaceStore, held_out: np.ndarray, found: Answer) -> dict[str, Any]:
@@ -172,10 +164,7 @@ def _scores(members: Ensemble, store: FaceStore, held_out: np.ndarray, truth: di
     for split, rows in {"held_out": held_out, "test": test}.items():
         if len(rows):
             gt = np.stack([truth[name] for name in names[rows]])
-            shapes = {
-                "released": answers(members, store, rows).landmarks,
-                "mean_shape": np.broadcast_to(mean, gt.shape),
-            }
+            shapes = {"released": answers(members, store, rows).landmarks, "mean_shape": np.broadcast_to(mean, gt.shape)}
             scores = [compare.row(name, split, pred, gt, subjects[rows]) for name, pred in shapes.items()]
             table += [row | {"samples": len(rows)} for row in scores]
     return table

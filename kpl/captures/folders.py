@@ -14,7 +14,9 @@ TYPES = "jpg jpeg png bmp jfif webp tif tiff heic heif".split()  # of several pi
 _SIDES = {"0": 0, "left": 0, "1": 1, "middle": 1, "2": 2, "right": 2}
 _SIDE = f"({'|'.join(_SIDES)})"
 # Where a picture lies: <sample>/<side>/..., perhaps with Images between them, <sample>/<side>.jpg or <sample>_<side>.jpg.
-_PICTURE = re.compile(rf"(.+?)(?:(?:/images)?/{_SIDE}/[^/]+|/{_SIDE}|_{_SIDE})\.(?:{'|'.join(TYPES)})", re.IGNORECASE | re.DOTALL)
+_PICTURE = re.compile(
+    rf"(.+?)(?:(?:/images)?/{_SIDE}/[^/]+|/{_SIDE}|_{_SIDE})\.(?:{'|'.join(TYPES)})", re.IGNORECASE | re.DOTALL
+)
 _SCAN = re.compile(r"(.+?)/fusion/gt\.mat", re.IGNORECASE | re.DOTALL)
 _UNFIT = re.compile(r"[\s\ufeff]")  # a submission is split at white space, and begins with its first sample's name
 

@@ -44,10 +44,8 @@ def load_dict(path: Path) -> dict[str, Any]:
             raise TypeError("it does not hold a dict with text keys")
         return {key: _plain(value) if isinstance(value, np.ndarray) else value for key, value in content.items()}
     except DAMAGE as error:
-        raise BadInput(
-            f"{path} cannot be read as a pickled dict of numeric arrays ({error or type(error).__name__}):"
-            " save it again, or get it from a source that you trust."
-        ) from None
+        said = f"{path} cannot be read as a pickled dict of numeric arrays ({error or type(error).__name__})"
+        raise BadInput(f"{said}: save it again, or get it from a source that you trust.") from None
 
 
 def _plain(array: np.ndarray) -> np.ndarray:

@@ -9,6 +9,8 @@ from matplotlib.figure import Figure
 from kpl import score
 from kpl.draw.words import SHEET, plain, short
 
+Floats = Sequence[float]
+
 
 def error_curves(errors: Mapping[str, np.ndarray], limit: float = 0.1) -> Figure:
     """The share of samples (percent) with at most a given error; `errors` are NME (N,) by name."""
@@ -25,9 +27,9 @@ def error_curves(errors: Mapping[str, np.ndarray], limit: float = 0.1) -> Figure
 
 def intervals(
     names: Sequence[str],
-    middles: Sequence[float],
-    lows: Sequence[float],
-    highs: Sequence[float],
+    middles: Floats,
+    lows: Floats,
+    highs: Floats,
     label: str,
     line: float | None = None,
     ordered: bool = False,

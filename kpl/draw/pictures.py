@@ -11,16 +11,12 @@ from kpl import score
 from kpl.draw.words import PREDICTION, SHEET, plain, short
 from kpl.landmarks import OUTLINES
 
+Arrays = Sequence[np.ndarray]
 ORANGE, BLUE = (230, 119, 0), (59, 111, 212)  # RGB of prediction and truth
 
 
 def contact_sheet(
-    pictures: Sequence[np.ndarray],
-    titles: Sequence[str] = (),
-    points: Sequence[np.ndarray] = (),
-    boxes: Sequence[np.ndarray] = (),
-    columns: int = 6,
-    cell: float = 1.7,
+    pictures: Arrays, titles: Sequence[str] = (), points: Arrays = (), boxes: Arrays = (), columns: int = 6, cell: float = 1.7
 ) -> Figure:
     """Pictures (H, W, 3) in rows of `columns`, `cell` inches wide.
 

@@ -101,8 +101,7 @@ def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     """The turn, scale and shift (2, 3) that bring points (K, 2) closest to others in the least squares: S. Umeyama,
     "Least-squares estimation of transformation parameters between two point patterns", 1991, in complex numbers."""
     a, b = (points @ [1, 1j] for points in (source, target))
-    factor = np.vdot(a - a.mean(), b - b.mean()) / max(np.vdot(a - a.mean(), a - a.mean()).real, 1e-12)
-    shift = b.mean() - factor * a.mean()
+    factor, shift = np.linalg.lstsq(np.stack([a, np.ones(len(a))], axis=1), b)[0]
     return np.array([[factor.real, -factor.imag, shift.real], [factor.imag, factor.real, shift.imag]])
 
 

@@ -87,10 +87,8 @@ def create(name: str, image_size: int, weights: str = "none", channels: int = 3)
         model = timm.create_model(model_name, **options)
         model.eval()(torch.zeros(1, channels, image_size, image_size))
     except (AssertionError, RuntimeError, ValueError, AttributeError) as error:
-        raise BadInput(
-            f"backbone {name!r} cannot be used at {image_size} px as a feature extractor "
-            f"({str(error).splitlines()[0]}): choose another size or backbone."
-        ) from error
+        said = f"backbone {name!r} cannot be used at {image_size} px as a feature extractor ({str(error).splitlines()[0]})"
+        raise BadInput(f"{said}: choose another size or backbone.") from error
     return Backbone(model.train(), config.mean, config.std)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from kpl.landmarks import COUNT
 
-WIDTH, ATTENTION_HEADS = 128, 4  # of the recurrent head
+WIDTH, ATTENTION_HEADS, OWN = 128, 4, 16  # of the recurrent head; OWN numbers of the vectors' are each landmark's own
 
 
 class OnVectors(nn.Module):
@@ -53,14 +53,17 @@ class Sequence(nn.Module):
     """Landmarks as a sequence, whose order follows the face's outlines: a recurrent encoder-decoder (Cho et al. 2014)
     that attends to itself (Vaswani et al. 2017).
 
-    Each starts as its own learned embedding plus the projected vector, and ends as (dx, dy, dz). All are decoded at
-    once: none waits for the answer of the one before.
+    Each starts as its own learned embedding plus what two layers read for it in the vector, and ends as (dx, dy, dz). All are
+    decoded at once: none waits for the answer of the one before.
     """
 
     def __init__(self, width: int, dropout: float) -> None:
         super().__init__()
         self.landmark = nn.Parameter(torch.randn(COUNT, WIDTH) * 0.1)
-        self.project = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, WIDTH))
+        hidden = nn.Linear(width, 512), nn.SiLU(), nn.Dropout(dropout)
+        self.project = nn.Sequential(
+            *hidden, nn.Linear(512, COUNT * OWN), nn.Unflatten(-1, (COUNT, OWN)), nn.Linear(OWN, WIDTH)
+        )
         self.encoder = nn.GRU(WIDTH, WIDTH // 2, batch_first=True, bidirectional=True)
         self.decoder = nn.GRU(WIDTH, WIDTH, batch_first=True)
         self.self_attention = nn.MultiheadAttention(WIDTH, ATTENTION_HEADS, dropout, batch_first=True)
@@ -69,10 +72,10 @@ class Sequence(nn.Module):
         self.last_bias = nn.Parameter(torch.zeros(COUNT, 3))
 
     def forward(self, vectors: Tensor) -> Tensor:
-        vector = self.project(vectors).flatten(0, 1)  # (B A, WIDTH)
-        encoded, state = self.encoder(self.landmark + vector[:, None])  # (B A, 106, WIDTH), (2, B A, WIDTH / 2)
+        token = self.landmark + self.project(vectors.flatten(0, 1))  # (B A, 106, WIDTH)
+        encoded, state = self.encoder(token)  # (B A, 106, WIDTH), (2, B A, WIDTH / 2)
         state = state.transpose(0, 1).flatten(1)[None].contiguous()  # both directions' ends: (1, B A, WIDTH)
-        decoded, _ = self.decoder(encoded, state)
+        decoded = token + self.decoder(encoded, state)[0]  # around the recurrence, through which little is learned at first
         query = self.norm(decoded)
         decoded = decoded + self.self_attention(query, query, query, need_weights=False)[0]
         residual = torch.einsum("blw,lwc->blc", decoded, self.last_weight) + self.last_bias

@@ -122,9 +122,7 @@ def understood(networks: Ensemble, pictures: list[np.ndarray | None], turn: Turn
     return min(tried, key=lambda one: one.unexplained)
 
 
-def in_order(
-    networks: Ensemble, pictures: list[np.ndarray | None], turn: Turn, first: Tried
-) -> tuple[Tried, list[str]]:
+def in_order(networks: Ensemble, pictures: list[np.ndarray | None], turn: Turn, first: Tried) -> tuple[Tried, list[str]]:
     """The pictures put where their cameras stand, one of them mirrored perhaps, where that explains them better than
     `first`, as they are given; and sentences on what was changed."""
     yaw = first.said.yaw[0]

@@ -1,6 +1,6 @@
 """Which second layer is submitted."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -9,13 +9,9 @@ from kpl import compare
 FALLBACKS = ("weighted", "single")  # the better of these two stands unless another layer surely beats it
 
 
-@dataclass(frozen=True)
-class Choice:
-    """The second layer that is submitted, and one sentence that says why."""
-
-    name: str
-    reason: str
-    to_beat: str  # what it was measured against: the better fallback, or ridge where that surely beats it
+class Choice(NamedTuple):
+    name: str  # of the second layer that is submitted
+    reason: str  # one sentence
 
 
 def choose(errors: dict[str, np.ndarray], subjects: np.ndarray, seed: int = 0) -> Choice:
@@ -41,11 +37,9 @@ def choose(errors: dict[str, np.ndarray], subjects: np.ndarray, seed: int = 0) -
         reason = f"{best} has the lower error of {' and '.join(FALLBACKS)}, and no second layer surely beats it."
     else:
         gain = compare.paired(errors[best], errors[fallback], subjects, seed=seed)
-        reason = (
-            f"{best} has {gain.ratio:.3f} of the out-of-fold error of {fallback} (95 % interval {gain.ratio_low:.3f} to "
-            f"{gain.ratio_high:.3f}), and {others}."
-        )
-    return Choice(best, reason, to_beat)
+        between = f"95 % interval {gain.ratio_low:.3f} to {gain.ratio_high:.3f}"
+        reason = f"{best} has {gain.ratio:.3f} of the out-of-fold error of {fallback} ({between}), and {others}."
+    return Choice(best, reason)
 
 
 def nested_choice(errors: dict[str, np.ndarray], groups: np.ndarray, subjects: np.ndarray, seed: int = 0) -> np.ndarray:

@@ -17,13 +17,7 @@ log = logging.getLogger("kpl")
 
 
 def shapes_to_submit(
-    choice: str,
-    seed: int,
-    store: OofStore,
-    layers: StackStore,
-    faces: FaceStore,
-    runs: Path,
-    others: Sequence[FaceStore] = (),
+    choice: str, seed: int, store: OofStore, layers: StackStore, faces: FaceStore, runs: Path, others: Sequence[FaceStore] = ()
 ) -> tuple[np.ndarray, np.ndarray]:
     """The rows (M,) of `faces` to submit and their canonical shapes (M, 106, 3), by the second layer called `choice`.
 
@@ -59,10 +53,9 @@ def _predicted(store: OofStore, given: list[FaceStore], runs: Path) -> np.ndarra
     by_recipe = {faces.recipe["name"]: faces for faces in reversed(given)}
     missing = sorted(set(store.recipes.tolist()) - set(by_recipe))
     if missing:
-        raise BadInput(
-            f"the networks were trained on crops of the recipes {', '.join(sorted(set(store.recipes)))}, and the faces "
-            f"given are not of {', '.join(missing)}: run 01_preprocess with -p recipe {missing[0]}, and give those too."
-        )
+        said = f"the networks were trained on crops of the recipes {', '.join(sorted(set(store.recipes)))}, and the faces given"
+        remedy = f"run 01_preprocess with -p recipe {missing[0]}, and give those too."
+        raise BadInput(f"{said} are not of {', '.join(missing)}: {remedy}")
     wanted, answers = given[0].table["sample"], []
     for network, recipe in zip(store.networks.tolist(), store.recipes.tolist()):
         own = by_recipe[recipe]
@@ -72,7 +65,6 @@ def _predicted(store: OofStore, given: list[FaceStore], runs: Path) -> np.ndarra
 
 def _places(wanted: Sequence[str], samples: Sequence[str], where: str | Path) -> np.ndarray:
     place = {sample: i for i, sample in enumerate(samples)}
-    missing = [sample for sample in wanted if sample not in place]
-    if missing:
+    if missing := [sample for sample in wanted if sample not in place]:
         raise BadInput(f"sample {missing[0]} is not among {where}: run the notebooks before this one again.")
     return np.array([place[sample] for sample in wanted], dtype=int)

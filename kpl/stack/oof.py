@@ -113,10 +113,8 @@ def _trained(runs: Path, folds: np.ndarray, wanted: list[str]) -> tuple[list[Pat
     for name in sorted(set(wanted)) or found:
         missing = [str(fold) for fold in folds if not (runs / name / f"fold{fold}" / "done.json").exists()]
         if missing and wanted:
-            raise BadInput(
-                f"network {name} is asked for, and its fold {', '.join(missing)} is not trained in {runs} (which holds "
-                f"{', '.join(found) or 'none'}): train it with 02_train_fold, or leave its name out."
-            )
+            where = f"fold {', '.join(missing)} is not trained in {runs} (which holds {', '.join(found) or 'none'})"
+            raise BadInput(f"network {name} is asked for, and its {where}: train it with 02_train_fold, or leave its name out.")
         if missing:
             left_out.append(f"{name} is left out: fold {', '.join(missing)} is not trained.")
             log.warning(left_out[-1])

@@ -59,9 +59,7 @@ class Run:
     that on a CPU a resumed run ends with the very bits of one that nobody stopped.
     """
 
-    def __init__(
-        self, p: TrainFold, store: FaceStore, network: FaceNetwork, train_rows: np.ndarray, start: Start
-    ) -> None:
+    def __init__(self, p: TrainFold, store: FaceStore, network: FaceNetwork, train_rows: np.ndarray, start: Start) -> None:
         self.p, self.store, self.train_rows = p, store, train_rows
         self.where = f"{p.run_name} fold {p.fold}"
         self.steps = math.ceil(len(train_rows) / (p.batch_size * p.accumulate))  # of an epoch

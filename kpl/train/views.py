@@ -19,20 +19,20 @@ Key = tuple[int, int]  # epoch, row
 
 class Views(Dataset):
     """Samples of a face store by (epoch, row) keys: views (3, S, S, 3) uint8, points3d (106, 3) canonical, points2d
-    (3, 106, 2) crop units; NaN where unknown. changes: one of augment.STRENGTHS, or "none", for which the epoch is ignored."""
+    (3, 106, 2) crop units; NaN where unknown. changes: as augment.changes names them, or "none": then the epoch is ignored."""
 
     def __init__(self, store: FaceStore, image_size: int, changes: str = "none", seed: int = 0) -> None:
-        self.store, self.image_size, self.seed, self.strength = store, image_size, seed, augment.STRENGTHS.get(changes)
-        self.spoil = augment.spoiling(changes) if self.strength else None
+        self.store, self.image_size, self.seed = store, image_size, seed
+        self.how = None if changes == "none" else augment.changes(changes)
 
     def __getitem__(self, key: Key) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         epoch, row = key
         crops, points3d, points2d = self.store.crops[row], self.store.points3d[row], self.store.points2d[row]
-        if self.spoil is None:
+        if self.how is None:
             views = np.stack([augment.resized(crop, self.image_size) for crop in crops])
         else:
             rng = np.random.default_rng([self.seed, epoch, row])
-            views, points2d = augment.augmented(crops, self.image_size, points2d, rng, self.spoil, self.strength)
+            views, points2d = augment.augmented(crops, self.image_size, points2d, rng, self.how)
             if rng.random() < 0.5:
                 views, points3d, points2d = augment.mirrored(views, points3d, points2d)
         return views, points3d.astype(np.float32), points2d.astype(np.float32)
@@ -72,10 +72,8 @@ def ahead(views: Views, batches: Iterable[list[Key]], workers: int = 0) -> Itera
         if not workers or str(error).startswith("Caught "):  # a sample's own error, with its trace
             raise
         reason = str(error).partition("\n")[0] or type(error).__name__
-        raise BadInput(
-            f"a loader process was lost ({reason}): start again, with fewer workers or more memory; "
-            "the run goes on from its last checkpoint."
-        ) from error
+        remedy = "start again, with fewer workers or more memory; the run goes on from its last checkpoint."
+        raise BadInput(f"a loader process was lost ({reason}): {remedy}") from error
 
 
 def _collated(samples: list[tuple[np.ndarray, ...]]) -> Batch:

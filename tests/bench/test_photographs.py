@@ -1,6 +1,5 @@
-"""`bench photographs`: changed pictures against untouched ones, and a training whose pictures were changed."""
+"""`bench photographs`: changed pictures against untouched ones."""
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -25,18 +24,3 @@ def test_every_change_is_asked_about_and_compared_with_the_untouched(tiny_captur
     assert found.loc["exchanged", "ratio"] == pytest.approx(1, abs=0.02) and found.loc["exchanged", "warned"] == 1
     assert found.loc["the middle one alone", "spread"] > found.loc["untouched", "spread"]
     assert 1 < found.loc["15 % cut off: left", "ratio"] < 2
-
-
-@pytest.mark.slow
-def test_a_training_by_geometry_alone_is_measured_on_changed_crops_and_portraits(tiny_faces, tmp_path, monkeypatch):
-    ours = np.arange(46, 100)
-    portraits = {f"points_{name}": np.full((len(ours), 2), 100.0) for name in photographs.PORTRAITS}
-    np.savez(tmp_path / "points.npz", ours=ours, **portraits, **{f"iod_{name}": 50.0 for name in photographs.PORTRAITS})
-    options = photographs.Namespace(ablation=tiny_faces, epochs=1, image_size=32, points=tmp_path / "points.npz")
-    monkeypatch.setattr(photographs, "COMMON", photographs.COMMON | {"backbone": "mobilenetv3", "weights": "none", "folds": 2})
-    monkeypatch.setitem(photographs.COMMON, "frozen", False)
-    monkeypatch.setattr(photographs.augment, "STRENGTHS", dict(photographs.STRENGTHS))
-    monkeypatch.setattr(photographs.augment, "spoiling", photographs.augment.spoiling)  # put back afterwards
-    found = photographs.train("geometry", options, tmp_path / "runs")
-    assert {"untouched", "black and white", "bottom fifth black", "grace_hopper, lips"} <= set(found)
-    assert all(value > 0 for value in found.values())

@@ -17,7 +17,7 @@ class Jpegs(Dataset):
 
     def __init__(self, p: TrainFold, store: FaceStore, rows: np.ndarray, folder: Path) -> None:
         self.p, self.store, self.rows, self.folder = p, store, rows, folder
-        self.spoil, self.strength = augment.spoiling(p.augment), augment.STRENGTHS[p.augment]
+        self.how = augment.changes(p.augment)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -27,7 +27,7 @@ class Jpegs(Dataset):
         crops = np.stack([cv2.imread(str(self.folder / f"{row}_{view}.jpg"))[:, :, ::-1] for view in range(3)])
         points3d, rng = self.store.points3d[row], np.random.default_rng()
         points2d = self.store.points2d[row]
-        views, points2d = augment.augmented(crops, self.p.image_size, points2d, rng, self.spoil, self.strength)
+        views, points2d = augment.augmented(crops, self.p.image_size, points2d, rng, self.how)
         if rng.random() < 0.5:
             views, points3d, points2d = augment.mirrored(views, points3d, points2d)
         return views, points3d.astype(np.float32), points2d.astype(np.float32)

@@ -26,7 +26,7 @@ def start(p: TrainFold) -> Accelerator:
         del os.environ[name]
     gpu = torch.cuda.is_available()
     if gpu:
-        torch.backends.cudnn.benchmark = True  # every batch has the same shape
+        torch.backends.cudnn.benchmark = True  # batches have two shapes at most; to try its ways takes up to a minute
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     if p.tracker != "none" and importlib.util.find_spec(p.tracker) is None:
         raise BadInput(f"tracker {p.tracker!r} is not installed: pip install {p.tracker}, or take 'tensorboard'.")

@@ -60,7 +60,7 @@ def test_the_table_compares_with_the_baseline_and_the_mean_shape(store):
 @pytest.mark.slow
 def test_a_benchmark_trains_measures_and_goes_on(tiny_faces, tmp_path):
     out = tmp_path / "networks.csv"
-    command = ["networks", "--faces", str(tiny_faces), "--out", str(out), "--backbone", "mobilenetv3"]
+    command = ["networks", "--faces", str(tiny_faces), "--out", str(out), "--backbone", "mobilenetv3", "--weights", "none"]
     command += ["--image-size", "32", "--epochs", "1", "--jobs", "1", "--variants", "baseline"]
     assert bench.main(command) == 0
     files = sorted(tmp_path.rglob("measured.npz"))

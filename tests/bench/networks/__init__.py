@@ -62,9 +62,10 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     add("--epochs", type=int, default=10)
     add("--image-size", type=int, default=64, metavar="PX")
     add("--crop-size", type=int, default=128, metavar="PX", help="of the stored crops (default: 128)")
-    add("--backbone", default="hgnetv2_b0", help="of all variants (default: hgnetv2_b0)")
+    add("--backbone", default="mobilenetv2", help="of all variants, with packaged weights (default: mobilenetv2)")
     add("--seeds", type=int, default=1, help="how often each variant is trained (default: 1)")
     add("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), metavar="NAME")
+    add("--weights", default=COMMON["weights"], help="as of 02_train_fold (default: packaged)")
     add("--jobs", type=int, default=cpu_count(), help="trained at once, a thread each")
     add("--captures", type=path, help="take these captures instead of making some")
     add("--faces", type=path, help="take this store of crops instead of making one")
@@ -107,7 +108,7 @@ def config(name: str, seed: int, options: argparse.Namespace, crops: Path) -> di
         "name": f"{name}_seed{seed}",
         "seed": seed,
     }
-    own |= {"backbone": options.backbone, "image_size": options.image_size, "epochs": options.epochs}
+    own |= {"backbone": options.backbone, "image_size": options.image_size, "epochs": options.epochs, "weights": options.weights}
     return defaults("02_train_fold") | COMMON | VARIANTS[name] | own
 
 

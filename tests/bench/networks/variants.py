@@ -1,13 +1,16 @@
 """What is compared: the official baseline, and then what differs from one common network, variant by variant."""
 
 # What the benchmark changes of the parameters of 02_train_fold.
-COMMON = {"fold": 0, "folds": 5, "weights": "none", "tracker": "none"}
+COMMON = {"fold": 0, "folds": 5, "weights": "packaged", "points2d": 1.0, "tracker": "none"}
 BASELINE = "baseline"
+SLOWER = {"lr": 6e-4}  # where no 2D landmarks are taught, ImageNet's weights bear less
 VARIANTS = {
-    BASELINE: {"fusion": "average", "head": "linear", "share": "all", "points2d": 0.0},
-    "average": {"fusion": "average"},
+    BASELINE: {"fusion": "average", "head": "linear", "share": "all", "points2d": 0.0} | SLOWER,
+    "average": {"fusion": "average"} | SLOWER,
     "channels9": {"fusion": "channels9"},
+    "channels9_slower": {"fusion": "channels9"} | SLOWER,
     "early": {"fusion": "early"},
+    "early_slower": {"fusion": "early"} | SLOWER,
     "late": {},
     "late_no_points2d": {"points2d": 0.0},
     "late_share_all": {"share": "all"},

@@ -12,46 +12,43 @@ MIRRORED = ("mirrored", "sides")
 
 
 class Encoders(nn.Module):
-    """One ViewEncoder for each group of views that share. with_maps: look for 2D landmarks."""
+    """One Pyramid for each group of views that share. with_maps: look for 2D landmarks."""
 
     def __init__(self, backbone: str, image_size: int, share: str, weights: str, with_maps: bool) -> None:
         super().__init__()
         self.share = share
-        self.encoders = nn.ModuleList(ViewEncoder(backbone, image_size, weights, with_maps) for _ in SHARES[share])
+        made = (backbones.create(backbone, image_size, weights) for _ in SHARES[share])
+        self.encoders = nn.ModuleList(Pyramid(one, COUNT * with_maps) for one in made)
         self.channels = self.encoders[0].channels
 
     def forward(self, pixels: Tensor) -> tuple[list[Tensor], Tensor | None]:
         """(B, 3, RGB, S, S) in 0..1 -> the levels' pooled features, each (B, 3, C), coarse last; logits (B, 3, 106, H, W)
         of where each 2D landmark is, or None."""
         share, pixels = self.share, sides_alike(pixels, self.share)
+        pixels = self.encoders[0].backbone.standardised(pixels)
         parts = [encoder(pixels[:, group].flatten(0, 1)) for encoder, group in zip(self.encoders, SHARES[share])]
         means, maps = (list(part) for part in zip(*parts))  # for each group
         means = [together(level, share) for level in zip(*means)]
-        maps = None if maps[0] is None else sides_alike(together(maps, share), share)
-        if maps is not None and share in MIRRORED:  # a mirrored face's landmarks have their partners' names
-            maps = torch.cat([maps[:, :2], maps[:, 2:, MIRROR.tolist()]], dim=1)
-        return means, maps
+        return means, None if maps[0] is None else as_given(together(maps, share), share)
 
 
-class ViewEncoder(nn.Module):
-    """A timm backbone's feature levels, pooled, and 2D landmark maps from the levels merged as in a feature pyramid's
+class Pyramid(nn.Module):
+    """A timm backbone's feature levels, pooled, and so many 2D landmark maps from the levels merged as in a feature pyramid's
     top-down path (Lin et al. 2017)."""
 
-    def __init__(self, backbone: str, image_size: int, weights: str, with_maps: bool, width: int = 64) -> None:
+    def __init__(self, backbone: backbones.Backbone, landmarks: int, width: int = 64) -> None:
         super().__init__()
-        self.backbone = backbones.create(backbone, image_size, weights)
-        self.channels = self.backbone.channels
-        self.with_maps = with_maps
-        if with_maps:
+        self.backbone, self.channels, self.landmarks = backbone, backbone.channels, landmarks
+        if landmarks:
             self.lateral = nn.ModuleList(nn.Conv2d(channels, width, 1) for channels in self.channels)
             self.neck = nn.Sequential(nn.Conv2d(width, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU())
-            self.maps = nn.Conv2d(width, COUNT, 1)
+            self.maps = nn.Conv2d(width, landmarks, 1)
 
-    def forward(self, pixels: Tensor) -> tuple[list[Tensor], Tensor | None]:
-        """(B, 3, S, S) in 0..1 -> the levels' means (B, C), coarse last, and maps (B, 106, H, W) or None."""
-        levels = self.backbone(self.backbone.standardised(pixels))
+    def forward(self, inputs: Tensor) -> tuple[list[Tensor], Tensor | None]:
+        """(B, C, S, S), standardised -> the levels' means (B, C), coarse last, and maps (B, `landmarks`, H, W) or None."""
+        levels = self.backbone(inputs)
         means = [level.mean(dim=(2, 3)) for level in levels]
-        if not self.with_maps:
+        if not self.landmarks:
             return means, None
         merged = self.lateral[-1](levels[-1])
         for level, lateral in zip(levels[-2::-1], self.lateral[-2::-1]):
@@ -62,6 +59,12 @@ class ViewEncoder(nn.Module):
 def sides_alike(pictures: Tensor, share: str) -> Tensor:
     """(B, 3, ..., W) with view 2 mirrored if `share` says so; its own inverse."""
     return torch.cat([pictures[:, :2], pictures[:, 2:].flip(-1)], dim=1) if share in MIRRORED else pictures
+
+
+def as_given(maps: Tensor, share: str) -> Tensor:
+    """Maps (B, 3, 106, H, W) of `sides_alike` pictures as of those given: a mirrored face's landmarks have their partners' names."""
+    maps = sides_alike(maps, share)
+    return torch.cat([maps[:, :2], maps[:, 2:, MIRROR.tolist()]], dim=1) if share in MIRRORED else maps
 
 
 def together(parts: list[Tensor], share: str) -> Tensor:

@@ -43,6 +43,7 @@ class Ensemble(nn.Module):
         super().__init__()
         self.card, self.networks = card, nn.ModuleList(networks)
         self.device = networks[0].shape_mean.device
+        self.taught = [bool(network.shape_modes.any()) for network in networks]  # to find 2D landmarks
         self.sizes = [entry["config"]["image_size"] for entry in card["networks"]]
         self.eval()
 
@@ -50,7 +51,7 @@ class Ensemble(nn.Module):
         """Each network's views (B, 3, S, S, 3) uint8 at its own size -> the mean of what they see; of the 2D landmarks, the
         mean over those that look for them."""
         looks = [look(network, seen) for network, seen in zip(self.networks, views, strict=True)]
-        finding = [one for one, network in zip(looks, self.networks) if network.fusion.finds_points] or looks
+        finding = [one for one, taught in zip(looks, self.taught) if taught] or looks
         points3d, points2d, doubt = (torch.stack(parts).mean(dim=0) for parts in zip(*looks))
         _, points2d, doubt = (torch.stack(parts).mean(dim=0) for parts in zip(*finding))
         return Look(points3d, points2d, doubt)

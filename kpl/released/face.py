@@ -24,7 +24,7 @@ CHOICES = 12  # of faces, where the pictures show several, of which the best is 
 USUAL = (28.0, 0.0, -28.0)  # degrees: where cameras stand at the left, in the middle and at the right
 BEHIND = 10.0  # degrees that another order must bring the cameras nearer to where they usually stand, to be looked at
 SURELY = 0.8  # of what is left unexplained a mirror image may leave, to be taken for the picture
-STRANGE = 1.5  # times what is usually left unexplained in one of the pictures; see README.md
+STRANGE = 1.2  # times what is usually left unexplained; see README.md
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ def _doubts(networks: Ensemble, best: Tried, looked_at: set[int]) -> list[str]:
     for place, cut in zip(best.places, best.cuts):
         if cut is not None and "border" in cut.reason:
             said.append(f"the face in the {VIEWS[place.picture]} picture is cut by the border.")
-    strange = np.nanmax([0.0, *best.said.residual[0]]) / networks.card["usual"]["residual"]
+    strange = best.unexplained / networks.card["usual"]["residual"]
     if strange > STRANGE:
         remedy = "is it one person, who did not move in between?"
         said.append(f"the pictures do not fit together, {strange:.1f} times as badly as usual: {remedy}")

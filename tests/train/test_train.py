@@ -53,7 +53,7 @@ def test_the_saved_network_predicts_what_the_run_saved(tmp_path, store):
     (points,) = train.predict_network(tmp_path, made.run_name, store)
     by_name = dict(zip(store.table["sample"], points))
     for name, saved in zip(found["samples"], found["points"]):
-        assert np.abs(by_name[name] - saved).max() < 1e-5
+        assert np.abs(by_name[name] - saved).max() < 1e-4  # in batches of another size, which round otherwise
 
 
 def test_asked_twice_a_network_says_of_a_mirrored_capture_the_mirrored_shape(tiny_runs, store):
@@ -164,7 +164,7 @@ def test_what_training_can_do_ends_in_a_network_that_predicts_what_the_run_saved
     found = np.load(made.run_folder / "predictions.npz", allow_pickle=False)
     (points,) = train.predict_network(tmp_path, made.run_name, store)
     by_name = dict(zip(store.table["sample"], points))
-    assert max(np.abs(by_name[name] - saved).max() for name, saved in zip(found["samples"], found["points"])) < 1e-5
+    assert max(np.abs(by_name[name] - saved).max() for name, saved in zip(found["samples"], found["points"])) < 1e-4
 
 
 def test_the_best_epoch_can_be_kept_and_patience_ends_a_run(tmp_path, store, capsys):

@@ -7,11 +7,11 @@ In Python it is `kpl.predict(left, middle, right)`: the module itself can be cal
 """
 
 import argparse
-import os
 import sys
 from pathlib import Path
 from types import ModuleType
 
+import matplotlib
 import numpy as np
 
 import kpl
@@ -40,13 +40,13 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     given = [None, *options.pictures, None] if len(options.pictures) == 1 else options.pictures
     places = {f"--{name}": file for name in ("out", "picture") if (file := getattr(options, name)) is not None}
-    os.environ.setdefault("MPLBACKEND", "agg")  # it draws into a file, on machines without a screen too
     try:
         _refuse(places, given)
         found = kpl.predict(*(None if picture == "-" else picture for picture in given), options.weights)
         for warning in found.warnings:
             print(f"warning: {warning}", file=sys.stderr)
         if "--picture" in places:
+            matplotlib.use("Agg")  # into a file, on machines without a screen too
             figure = kpl.draw.found_face(found.crops, found.crop_points, found.landmarks, found.spread)
             with atomic(options.picture) as temporary:
                 figure.savefig(temporary, dpi=110)

@@ -8,6 +8,7 @@ from kpl import captures
 from kpl.errors import BadInput
 
 
+@pytest.mark.slow
 def test_every_change_is_asked_about_and_compared_with_the_untouched(tiny_captures, tmp_path, monkeypatch):
     every = photographs.changes
     asked = ("untouched", "exchanged", "the middle one alone", "15 % cut off: left")

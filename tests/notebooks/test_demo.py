@@ -75,6 +75,7 @@ def test_the_files_hold_every_landmark(photographs):
     assert next(answers, None) is None and not Path(drawing).exists()  # nothing is left behind
 
 
+@pytest.mark.slow
 def test_the_page_in_a_browser(address, browser, photographs, tmp_path):
     evaluate = partial(javascript, browser)
     for domain in ("Runtime", "Network", "Page"):

@@ -78,6 +78,7 @@ def browser(tmp_path_factory):
         yield send
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [390, 1400])
 def test_the_page_in_a_browser(page, browser, width):
     evaluate = partial(javascript, browser)

@@ -204,6 +204,7 @@ def test_10_kills_at_random_moments_leave_no_bad_checkpoint_and_the_same_end(who
     assert told["kills"] >= 10 and told["finished"] >= 1 and told["most_steps_lost"] <= FULL["save_every"]
 
 
+@pytest.mark.slow
 def test_a_few_kills_do_not_change_the_end(whole):
     assert killed(whole, 3)["most_steps_lost"] <= FULL["save_every"]
 

@@ -79,7 +79,7 @@ def test_fewer_views_are_worth_less_and_the_fit_says_so():
     assert three.spread.shape == (10, 106) and (one.spread > three.spread).all()
 
 
-def test_the_derivative_by_hand_is_that_of_automatic_differentiation():
+def test_the_slopes_are_those_of_automatic_differentiation():
     shapes, generator = cameras.known_shapes(people(300, seed=1)), torch.Generator().manual_seed(0)
     mean, modes = (part.double() for part in (shapes.mean - shapes.mean.mean(dim=0), shapes.modes))
     points = torch.zeros(1, 3, 106, 2).double()

@@ -27,15 +27,15 @@ import torch
 from joblib import cpu_count
 
 from bench import report
-from bench.cameras import WORSE
+from bench.cameras import WORSE, of_run
 from kpl import captures, faces, score
 from kpl.captures import pictures
 from kpl.config import path
 from kpl.faces import FaceStore
-from kpl.files import read_json, read_npz, write_csv
-from kpl.landmarks import COUNT, GROUPS
+from kpl.files import read_npz, write_csv
+from kpl.landmarks import GROUPS
 from kpl.released import Ensemble, answer
-from kpl.train import augment, trained
+from kpl.train import augment
 
 PORTRAITS = {"astronaut": Path(skimage.__file__).parent / "data/astronaut.png"}
 PORTRAITS["grace_hopper"] = Path(matplotlib.cbook._get_data_path("sample_data/grace_hopper.jpg"))
@@ -90,7 +90,7 @@ def measured(name: str, options: Namespace) -> dict[str, float | str]:
     if options.wide:
         wide = captures.truth(options.wide / "held_out")
         row["wide rig"] = error(network, faces.load(options.wide), wide, options.each, CHANGES["test"])
-    return row | (on_portraits(network, options.points) if options.points else {})
+    return row | (on_portraits(network, options.points, store.recipe) if options.points else {})
 
 
 def learnt(name: str, options: Namespace) -> Ensemble:
@@ -104,10 +104,7 @@ def learnt(name: str, options: Namespace) -> Ensemble:
     parameters = FIRST | own | {"faces": store.folder, "runs": runs, "epochs": round(options.epochs / share)}
     parameters |= {"batch_size": options.batch_size, "workers": options.workers}
     made = cells.run("02_train_fold", **parameters)
-    config = read_json(made["p"].run_folder / "config.json")
-    card = {"networks": [{"config": config}], "recipe": store.recipe["name"], "crop_size": store.recipe["size"]}
-    card |= {"usual": {"error": [1.0] * COUNT, "residual": 1.0, "doubt": 1.0}}
-    return Ensemble(card, [trained(made["p"].run_folder, config)])
+    return of_run(made["p"].run_folder.parent)
 
 
 def first_subjects(store: FaceStore, runs: Path, count: int) -> float:
@@ -128,11 +125,11 @@ def error(network: Ensemble, store: FaceStore, truth: dict[str, np.ndarray], eac
     return float(score.nme(np.concatenate(found), np.stack([truth[name] for name in store.table["sample"].iloc[rows]])).mean())
 
 
-def on_portraits(network: Ensemble, file: Path) -> dict[str, float]:
+def on_portraits(network: Ensemble, file: Path, how: dict) -> dict[str, float]:
     """Mean distance to given landmarks, in eye distances, of the eyes', lips' and nose's, by the middle view alone."""
     names = [f"{kind}_{name}" for name in PORTRAITS for kind in ("points", "iod")]
     given, found = read_npz(file, ("ours", *names)), {}
-    recipe = faces.recipes.get(network.card["recipe"], network.card["crop_size"])
+    recipe = faces.recipes.get(how["name"], how["size"])
     for name, portrait in PORTRAITS.items():
         cut = faces.cutting.cut_face(pictures.read(str(portrait)).pixels, 1, recipe, faces.geometry.AS_IT_IS)
         crops = np.stack([np.zeros_like(cut.pixels), cut.pixels, np.zeros_like(cut.pixels)])

@@ -57,15 +57,18 @@ def known_shapes(points3d: np.ndarray) -> Shapes:
 
 def normalised(points2d: Tensor) -> Tensor:
     """Each view's points with centroid 0 and RMS radius 1, however a face was cropped. (..., L, 2)."""
-    centred = points2d - points2d.mean(dim=-2, keepdim=True)
-    radius = centred.square().sum(dim=-1, keepdim=True).mean(dim=-2, keepdim=True).sqrt()
-    return centred / radius.clamp_min(1e-3)
+    return (points2d - points2d.mean(dim=-2, keepdim=True)) / radius(points2d)[..., None, None]
+
+
+def radius(points2d: Tensor) -> Tensor:
+    """RMS distance of points (..., L, 2) from their centroid: (...)."""
+    return points2d.var(dim=-2, correction=0).sum(dim=-1).sqrt().clamp_min(1e-3)
 
 
 @torch.no_grad()
 def fit(points2d: Tensor, doubt: Tensor, shapes: Shapes) -> Fit:
     """points2d: (N, 3, 106, 2) in any unit, x right and y down, NaN in an absent view; doubt: (N, 3, 106), how uncertain
-    each is, in any unit. In double precision, on the CPU."""
+    each is, in that unit. In double precision, on the CPU."""
     shapes = Shapes(*(part.double().cpu() for part in shapes))
     batches = zip(*(part.double().cpu().split(BATCH) for part in (points2d, doubt)))
     return Fit(*map(torch.cat, zip(*(_fit(*batch, shapes.mean, shapes.modes) for batch in batches))))
@@ -76,7 +79,8 @@ def _fit(points2d: Tensor, doubt: Tensor, mean: Tensor, modes: Tensor) -> Fit:
     there = present[..., None]
     points, doubt = torch.where(there[..., None], normalised(points2d), 0.0), torch.where(there, doubt, torch.nan)
     certain = doubt.nanmean(dim=(1, 2), keepdim=True) / doubt.clamp_min(1e-9)
-    weight = certain.clamp(0.2, 5).nan_to_num() / NOISE  # (N, 3, 106)
+    blind = (doubt.mean(dim=2) / radius(points2d)).clamp_min(1)  # maps wider than the face say little of where in it
+    weight = (certain.clamp(0.2, 5) / blind[..., None]).nan_to_num() / NOISE  # (N, 3, 106)
     centre, (expected, precision) = mean.mean(dim=0), prior(mean)
 
     def compared(state: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -7,7 +7,7 @@ from scipy.spatial.transform import Rotation
 
 from kpl import cameras, captures, score
 from kpl.files import read_npz
-from kpl.landmarks import MEAN_SHAPE
+from kpl.landmarks import MEAN_SHAPE, mirror_points
 
 WAYS = np.random.default_rng(0).normal(0, 0.02, (8, 106, 3))
 
@@ -65,6 +65,16 @@ def test_what_is_doubted_counts_less():
     doubt[wrong] = 5
     trusting, doubting = (score.nme(fitted(seen, each).shapes.numpy(), shapes).mean() for each in (None, doubt))
     assert doubting < 0.8 * trusting
+
+
+def test_maps_wider_than_the_face_leave_the_mean_shape_however_the_points_fall():
+    """As of a network that has learnt nothing: its points all but coincide, and rounding decides what they look like."""
+    points = np.random.default_rng(3).normal(0.5, 4e-3, (2, 3, 106, 2))
+    blind = fitted(points, np.full(points.shape[:3], 0.4))
+    mean = people(300, seed=1).mean(axis=0)
+    assert np.abs(blind.shapes.numpy() - (mean + mirror_points(mean)) / 2).max() < 1e-2
+    sharp = fitted(points, np.full(points.shape[:3], 1e-3))
+    assert np.abs(sharp.shapes - blind.shapes).max() > 0.1 and (blind.spread > sharp.spread).all()
 
 
 def test_three_people_explain_worse_than_one():

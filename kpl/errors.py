@@ -11,8 +11,6 @@ class BadInput(ValueError):
 
 def warn(problems: list[str]) -> None:
     """Log each problem as a warning; of many, the first ones."""
-    log = logging.getLogger("kpl")
-    for problem in problems[:MOST_WARNINGS]:
-        log.warning("%s", problem)
-    if len(problems) > MOST_WARNINGS:
-        log.warning("... and %d more like these.", len(problems) - MOST_WARNINGS)
+    rest = [f"... and {len(problems) - MOST_WARNINGS} more like these."] if len(problems) > MOST_WARNINGS else []
+    for problem in problems[:MOST_WARNINGS] + rest:
+        logging.getLogger("kpl").warning("%s", problem)

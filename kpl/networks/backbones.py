@@ -77,8 +77,10 @@ class Backbone(nn.Module):
 
 def create(name: str, image_size: int, weights: str = "none", channels: int = 3) -> Backbone:
     """The backbone called `name`, for inputs of `channels` channels (published weights for three are spread over them).
-    weights: "none", or as `starting_weights` found them, "hub" or "packaged". Raises BadInput for an unknown name or a size that the model cannot take."""
-    model_name, config = timm_name(name), _published(name)
+    weights: "none", or as `starting_weights` found them, "hub" or "packaged". Raises BadInput for an unknown name or a size
+    that the model cannot take."""
+    model_name = timm_name(name)
+    config = timm.get_pretrained_cfg(model_name) or PretrainedCfg()  # of a model without published weights, timm's defaults
     options = {"features_only": True, "in_chans": channels, "pretrained": weights in ("hub", "packaged")}
     options |= {"img_size": image_size} if config.fixed_input_size else {}
     if weights == "packaged":
@@ -99,11 +101,6 @@ def timm_name(name: str) -> str:
         known = ", ".join(BACKBONES)
         raise BadInput(f"unknown backbone {name!r}: the short names are {known}; timm.list_models() names others.")
     return model_name
-
-
-def _published(name: str) -> PretrainedCfg:
-    """What timm says of a model's published weights; of a model that has none, timm's defaults."""
-    return timm.get_pretrained_cfg(timm_name(name)) or PretrainedCfg()
 
 
 @cache

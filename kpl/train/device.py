@@ -1,5 +1,6 @@
 """What training runs on: precision and tracker (through Hugging Face Accelerate), and how much memory holds."""
 
+import ctypes
 import importlib.util
 import logging
 import os
@@ -28,12 +29,21 @@ def start(p: TrainFold) -> Accelerator:
     if gpu:
         torch.backends.cudnn.benchmark = True  # batches have two shapes at most; to try its ways takes up to a minute
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    keep_memory()
     if p.tracker != "none" and importlib.util.find_spec(p.tracker) is None:
         raise BadInput(f"tracker {p.tracker!r} is not installed: pip install {p.tracker}, or take 'tensorboard'.")
     AcceleratorState._reset_state()  # a run before this one in the same process may have had another precision
     chosen = precision(p.precision, gpu).replace("fp32", "no")
     tracker = None if p.tracker == "none" else p.tracker
     return Accelerator(cpu=not gpu, mixed_precision=chosen, log_with=tracker, project_dir=str(p.run_folder))
+
+
+def keep_memory() -> None:
+    """Lets glibc keep what was freed: each step wants as much again, and new pages cost it up to half of its time."""
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):  # else the system has its own way
+        for option, value in ((-4, 0), (-1, -1)):  # M_MMAP_MAX, M_TRIM_THRESHOLD of malloc.h
+            libc.mallopt(option, value)
 
 
 def precision(asked: str, gpu: bool) -> str:

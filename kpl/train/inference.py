@@ -17,11 +17,6 @@ from kpl.train.augment import SIDES_EXCHANGED
 from kpl.train.views import Views, ahead
 
 
-def mirror_views(views: Tensor) -> Tensor:
-    """(B, 3, S, S, 3) as if taken in a mirror: pictures flipped, views 0 and 2 exchanged."""
-    return views[:, SIDES_EXCHANGED].flip(3)
-
-
 class Look(NamedTuple):
     """What a network sees in B samples. What it does not look for, and whatever is of a missing view, is NaN."""
 
@@ -32,7 +27,7 @@ class Look(NamedTuple):
 
 def look(network: FaceNetwork, views: Tensor, twice: bool = True) -> Look:
     """At views (B, 3, S, S, 3) uint8; twice: the mean over them and their mirror image. A mirrored face is a face."""
-    answers = [network(each) for each in (views, mirror_views(views))[: 1 + twice]]
+    answers = [network(each) for each in (views, views[:, SIDES_EXCHANGED].flip(3))[: 1 + twice]]
     points3d = [answers[0].points3d.float(), *(mirror_points(one.points3d.float()) for one in answers[1:])]
     points2d, doubt = views.new_full((2, views.shape[0], 3, COUNT), torch.nan, dtype=torch.float32)
     points2d = points2d[..., None].expand(-1, -1, -1, 2)

@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -75,3 +77,20 @@ def test_a_scheduler_s_group_is_not_waited_for(tmp_path, monkeypatch):
         monkeypatch.setenv(name, "1")
     p = config.checked(config.TrainFold, config.defaults("02_train_fold") | {"runs": str(tmp_path), "tracker": "none"})
     assert device.start(p).num_processes == 1 and not set(told) & set(os.environ)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="of glibc")
+def test_memory_that_was_freed_is_there_for_the_next_step():
+    """In a process of its own: it stays so until its end. 64 MiB are 16,384 pages."""
+    program = """
+import resource, torch
+from kpl.train import device
+{}
+for step in range(3):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.ones(2**24)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+    run = lambda first: subprocess.run([sys.executable, "-c", program.format(first)], capture_output=True, check=True)
+    kept, fresh = (int(run(first).stdout) for first in ("device.keep_memory()", ""))
+    assert kept < 100 < fresh

@@ -7,7 +7,9 @@ import shlex
 import shutil
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import cells
@@ -55,29 +57,37 @@ def run_here(monkeypatch, capfd):
     return run
 
 
-@pytest.fixture
-def run_in_cells(run_here, monkeypatch):
-    """As `run_here`, with the cells of the notebooks in this process too: where it is not kernels that are tested. The run
-    fails at the notebook whose number is `until`."""
+def run_in_cells(data: Path, output: Path, *arguments: str, until: str = "") -> subprocess.CompletedProcess:
+    """As `run_all`, in this process with the notebooks' cells: where it is not kernels that are tested. The run fails at
+    the notebook whose number is `until`."""
 
-    def run_all(data: Path, output: Path, *arguments: str, until: str = "") -> subprocess.CompletedProcess:
-        def run(stage: conductor.Stage, **how) -> str:
-            if stage.notebook[:2] == until:
-                return "this far"
-            cells.run(stage.notebook, look="05" in stage.notebook, **stage.parameters)
-            plt.close("all")
-            shutil.copy(conductor.NOTEBOOKS / f"{stage.notebook}.ipynb", stage.executed)
-            return ""
+    def run(stage: conductor.Stage, **how) -> str:
+        if stage.notebook[:2] == until:
+            return "this far"
+        cells.run(stage.notebook, look="05" in stage.notebook, **stage.parameters)
+        plt.close("all")
+        shutil.copy(conductor.NOTEBOOKS / f"{stage.notebook}.ipynb", stage.executed)
+        return ""
 
-        monkeypatch.setattr(run_all_module, "run", run)
-        return run_here(data, output, *arguments, "--jobs", "1", jobs=False)
-
-    return run_all
+    line = command(data, output, *arguments, "--jobs", "1", jobs=False)[1:]
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as err:
+        patch.setattr(run_all_module, "run", run)
+        patch.setattr(sys, "argv", line)
+        return subprocess.CompletedProcess(line, run_all_module.main(), out.getvalue(), err.getvalue())
 
 
 @pytest.fixture(scope="module")
 def finished(tiny_captures, tmp_path_factory):
-    """The output folder of a whole tiny run that was killed when one fold was half-trained, and started again."""
+    """The output folder of a whole tiny run, in cells, and what it printed."""
+    output = tmp_path_factory.mktemp("output")
+    done = run_in_cells(tiny_captures, output)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return output, done.stdout
+
+
+@pytest.fixture(scope="module")
+def killed(tiny_captures, tmp_path_factory):
+    """The same of a run in kernels that was killed when one fold was half-trained, and started again."""
     output = tmp_path_factory.mktemp("output")
     process = subprocess.Popen(
         command(tiny_captures, output), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT
@@ -94,12 +104,19 @@ def finished(tiny_captures, tmp_path_factory):
     return output, again.stdout
 
 
+@pytest.mark.slow
+def test_killed_and_started_again_in_kernels_it_submits_what_an_undisturbed_run_does(killed, finished):
+    (one, printed), (other, _) = killed, finished
+    assert (one / "submission.txt").read_bytes() == (other / "submission.txt").read_bytes()
+    assert (one / "results.csv").read_bytes() == (other / "results.csv").read_bytes()
+    assert "mean_shape" in printed and "final" in printed
+
+
 def test_the_submission_is_valid_and_covers_the_test_samples(finished, tiny_captures):
     output, _ = finished
     table = captures.find(tiny_captures)
     names = table["sample"][table["split"] == "test"].tolist()
     assert submission.check(output / "submission.txt", names).shape == (len(names), 106, 3)
-    assert (output / "report.html").stat().st_size > 10_000
 
 
 def test_the_results_table_says_what_was_submitted(finished, tiny_captures):
@@ -118,10 +135,12 @@ def test_the_results_table_says_what_was_submitted(finished, tiny_captures):
     final = results[(results["name"] == "final") & (results["split"] == "test")]
     assert final["nme"].iloc[0] == pytest.approx(nme, abs=1e-6)
     assert "mean_shape" in printed and "final" in printed
+    assert (one / "report.html").stat().st_size > 10_000
 
 
-def test_running_again_repeats_nothing(run_here, finished, tiny_captures):
-    output, _ = finished
+@pytest.mark.slow
+def test_running_again_repeats_nothing(run_here, killed, tiny_captures):
+    output, _ = killed
     before = {path: path.stat().st_mtime_ns for path in output.rglob("*.done")}
     again = run_here(tiny_captures, output)
     assert again.returncode == 0 and again.stdout.count("finished before") == len(before) == 8
@@ -129,9 +148,7 @@ def test_running_again_repeats_nothing(run_here, finished, tiny_captures):
 
 
 @pytest.mark.slow
-def test_two_recipes_of_captures_without_test_samples_go_through_to_the_report_and_then_one_of_them(
-    run_in_cells, tmp_path
-):
+def test_two_recipes_of_captures_without_test_samples_go_through_to_the_report_and_then_one_of_them(tmp_path):
     studio = [sys.executable, "-m", "kpl.studio", "--out", tmp_path / "captures", "--scale", "0.25"]
     subprocess.run([*studio, "--train-subjects", "4", "--test-subjects", "0"], check=True, capture_output=True)
     both = ["--epochs", "1", "--recipes", "centerface256", "list256"]
@@ -251,9 +268,7 @@ def test_options_that_do_not_fit_are_said_at_once(run_here, tiny_captures, tmp_p
 
 
 @pytest.mark.slow
-def test_captures_that_change_under_a_half_done_run_are_said_and_nothing_is_lost(
-    run_in_cells, finished, tiny_captures, tmp_path
-):
+def test_captures_that_change_under_a_half_done_run_are_said_and_nothing_is_lost(finished, tiny_captures, tmp_path):
     output, data = tmp_path / "output", tmp_path / "captures"
     shutil.copytree(tiny_captures, data)
     shutil.copytree(finished[0], output)
@@ -278,9 +293,7 @@ def test_a_disk_that_fills_is_named_and_what_is_finished_is_kept(tiny_captures, 
     if subprocess.run([*inside, f"mount -t tmpfs none {mount}"], capture_output=True, check=False).returncode:
         pytest.skip("this machine lets no one mount a small disk")
     line = shlex.join(command(tiny_captures, mount / "output"))
-    script = (
-        f"mount -t tmpfs -o size=70m none {mount} && {{ {line}; echo exit $?; ls {mount}/output/notebooks/*.done; }}"
-    )
+    script = f"mount -t tmpfs -o size=70m none {mount} && {{ {line}; echo exit $?; ls {mount}/output/notebooks/*.done; }}"
     filled = subprocess.run([*inside, script], capture_output=True, text=True, cwd=ROOT, check=False)
     last = filled.stderr.strip().splitlines()[-1]
     assert "exit 1" in filled.stdout and "01_preprocess.done" in filled.stdout
@@ -310,11 +323,9 @@ def of_node(node) -> list[psutil.Process]:
 
 
 @pytest.mark.slow
-def test_a_cluster_that_loses_a_node_finishes_every_fold_as_one_machine_does(
-    finished, two_nodes, tiny_captures, tmp_path
-):
+def test_a_cluster_that_loses_a_node_finishes_every_fold_as_one_machine_does(killed, two_nodes, tiny_captures, tmp_path):
     """Two of the folds, trained once more. The node dies as when a machine loses its power."""
-    (cluster, second), (output, _) = two_nodes, finished
+    (cluster, second), (output, _) = two_nodes, killed
     name = "mobilenetv3_32_late_fc"
     shutil.move(output / "runs" / name, tmp_path / name)
     line = command(tiny_captures, output, "--engine", "ray", "--address", cluster.address, jobs=False)

@@ -30,6 +30,7 @@ def shown(folder: Path, working_directory: Path, **parameters: object) -> str:
     return "\n".join(output.get("text", "") or output["data"].get("text/plain", "") for output in outputs)
 
 
+@pytest.mark.slow
 def test_a_studio_data_set(tiny_captures, tmp_path):
     text = shown(tmp_path, NOTEBOOKS.parent, captures=str(tiny_captures), size=48, faces=str(tmp_path / "faces"))
     store = faces.load(tmp_path / "faces")

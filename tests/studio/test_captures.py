@@ -96,6 +96,7 @@ def test_cameras_project_the_truth_onto_the_2d_landmarks(data_set):
     assert (in_camera[..., 2] > 0).all()
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_bytes_with_other_jobs(data_set, tmp_path):
     out = tmp_path / "captures"
     process = subprocess.Popen(studio_command(out, "--jobs", "1"), stderr=subprocess.DEVNULL)

@@ -74,7 +74,7 @@ def test_a_scheduler_s_group_is_not_waited_for(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="of glibc")
 def test_memory_that_was_freed_is_there_for_the_next_step():
-    """64 MiB are 16,384 pages. In a process of its own, which ends with what it was told."""
+    """64 MiB a step. In a process of its own, which ends with what it was told."""
 
     def pages(steps):
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -94,4 +94,4 @@ def test_memory_that_was_freed_is_there_for_the_next_step():
     process.start()
     fresh, kept = result.get(timeout=60)
     process.join()
-    assert kept < 1000 and fresh > 10 * 1000
+    assert kept < 0.1 * fresh

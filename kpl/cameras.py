@@ -42,7 +42,7 @@ class Fit(NamedTuple):
     spread: Tensor  # (N, 106) how far off each landmark may be by the curvature at the end, RMS length in these units
     yaw: Tensor  # (N, 3) degrees: where each camera stands, as the face sees it; positive where the nose points right
     pitch: Tensor  # (N, 3) degrees, positive from above
-    residual: Tensor  # (N, 3) RMS distance of given and fitted landmarks, by their weights, in RMS radii of the view's
+    residual: Tensor  # (N, 3, 106) distance of given and fitted landmarks, in RMS radii of the view's
 
 
 def known_shapes(points3d: np.ndarray) -> Shapes:
@@ -112,12 +112,11 @@ def _fit(points2d: Tensor, doubt: Tensor, mean: Tensor, modes: Tensor) -> Fit:
     variance = torch.linalg.inv(normal + 1e-6 * torch.eye(len(precision)).to(normal))[:, :COMPONENTS, :COMPONENTS]
     spread = torch.einsum("nkl,kpx,lpx->np", variance, modes, modes).clamp_min(0).sqrt()
     _, cameras = unpacked(state)
-    far = (points - seen(shapes[:, None], cameras)).square().sum(dim=3)
-    residual = ((far * weight.square()).sum(dim=2) / weight.square().sum(dim=2)).sqrt()
+    residual = torch.where(there, (points - seen(shapes[:, None], cameras)).norm(dim=3), torch.nan)
     back = turns(cameras[..., :4])[..., 2, :]  # (N, 3, 3)
     yaw, pitch = torch.atan2(-back[..., 0], back[..., 2]).rad2deg(), torch.asin(back[..., 1]).rad2deg()
-    of_views = (torch.where(present, part, torch.nan) for part in (yaw, pitch, residual))
-    return Fit(mean + BOLDNESS * (shapes + centre - mean), spread, *of_views)
+    yaw, pitch = (torch.where(present, angle, torch.nan) for angle in (yaw, pitch))
+    return Fit(mean + BOLDNESS * (shapes + centre - mean), spread, yaw, pitch, residual)
 
 
 def unpacked(state: Tensor) -> tuple[Tensor, Tensor]:

@@ -147,7 +147,8 @@ def _usual(members: Ensemble, store: FaceStore, held_out: np.ndarray, found: Ans
     """What the spread is measured by, and where the cameras stand, on held-out samples, of which `found` is said."""
     usual = members.card["usual"]
     if np.isfinite(found.residual).any():
-        usual |= {name: float(np.sqrt(np.nanmean(getattr(found, name) ** 2))) for name in ("residual", "doubt")}
+        usual |= {"doubt": float(np.sqrt(np.nanmean(found.doubt**2)))}
+        usual |= {"residual": np.nanmean(found.residual, axis=0).round(5).tolist()}
         usual |= {"yaw": np.nanmean(found.yaw, axis=0).round(1).tolist()}
         usual |= {"yaw_deviation": np.nanstd(found.yaw, axis=0).round(1).tolist()}
     errors = np.linalg.norm(found.landmarks - store.points3d[held_out], axis=2).mean(axis=0)

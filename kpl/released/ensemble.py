@@ -33,7 +33,7 @@ class Answer(NamedTuple):
     doubt: np.ndarray  # (B, 3) how wide the landmarks' maps are, crop units
     yaw: np.ndarray  # (B, 3) degrees: where each camera stands, see kpl.cameras.Fit
     pitch: np.ndarray  # (B, 3) degrees
-    residual: np.ndarray  # (B, 3) how badly shape and cameras explain the 2D landmarks, in RMS radii of a view's
+    residual: np.ndarray  # (B, 3, 106) how badly shape and cameras explain each 2D landmark: 1 is as usual
 
 
 class Ensemble(nn.Module):
@@ -93,11 +93,12 @@ def answer(ensemble: Ensemble, crops: np.ndarray) -> Answer:
     fit, usual = fit_cameras(seen, ensemble.networks[0].shapes), ensemble.card["usual"]
     doubt = seen.doubt.mean(dim=2).cpu()
     if fit is None:
-        unknown = torch.full_like(doubt, torch.nan)
-        found = seen.points3d, torch.ones(len(crops), COUNT), seen.points2d, doubt, unknown, unknown, unknown
+        unknown = torch.full(seen.points2d.shape[:3], torch.nan)
+        found = seen.points3d, torch.ones(len(crops), COUNT), seen.points2d, doubt, unknown[..., 0], unknown[..., 0], unknown
     else:
-        terms = torch.stack([fit.residual / usual["residual"], doubt / usual["doubt"]])
+        residual = fit.residual / torch.tensor(usual["residual"])
+        terms = torch.stack([residual.mean(dim=2), doubt / usual["doubt"]])
         worse = terms.square().nanmean(dim=(0, 2)).nan_to_num(1.0).sqrt()  # 1 of a sample without a view
-        found = fit.shapes, fit.spread * worse[:, None], seen.points2d, doubt, fit.yaw, fit.pitch, fit.residual
+        found = fit.shapes, fit.spread * worse[:, None], seen.points2d, doubt, fit.yaw, fit.pitch, residual
     landmarks, spread, *others = (part.double().cpu().numpy() for part in found)
     return Answer(landmarks, spread * usual["error"], *others)

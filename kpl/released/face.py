@@ -39,7 +39,7 @@ class Face:
     turn: int  # degrees clockwise that make the pictures upright
     yaw: np.ndarray  # (3,) degrees: where each camera stands, positive where the nose points right; NaN as above
     pitch: np.ndarray  # (3,) degrees, positive from above
-    residual: np.ndarray  # (3,) how badly face and cameras explain the landmarks, in RMS radii of a picture's
+    residual: np.ndarray  # (3, 106) how badly face and cameras explain each picture's landmarks: 1 is as usual
     order: tuple[int, int, int]  # which of the given pictures was taken as the left, the middle, the right one
     warnings: tuple[str, ...]  # what was put right, and why the answer may be wrong; a sentence each
 
@@ -136,7 +136,7 @@ def in_order(networks: Ensemble, pictures: list[np.ndarray | None], turn: Turn, 
             taken = dict(zip(views, there)) | dict(zip({0, 1, 2} - {*views}, {0, 1, 2} - {*there}))
             places = tuple(Place(taken[view], taken[view] == mirrored) for view in range(3))
             found.append(understood(networks, pictures, turn, places))
-            if mirrored is None and found[-1].unexplained <= networks.card["usual"]["residual"]:
+            if mirrored is None and found[-1].unexplained <= 1:
                 break  # no mirror image can be much better
     return (best := min(found, key=_merit)), _changes(best)
 
@@ -168,10 +168,9 @@ def _doubts(networks: Ensemble, best: Tried, looked_at: set[int]) -> list[str]:
     for place, cut in zip(best.places, best.cuts):
         if cut is not None and "border" in cut.reason:
             said.append(f"the face in the {VIEWS[place.picture]} picture is cut by the border.")
-    strange = best.unexplained / networks.card["usual"]["residual"]
-    if strange > STRANGE:
+    if best.unexplained > STRANGE:
         remedy = "is it one person, who did not move in between?"
-        said.append(f"the pictures do not fit together, {strange:.1f} times as badly as usual: {remedy}")
+        said.append(f"the pictures do not fit together, {best.unexplained:.1f} times as badly as usual: {remedy}")
     return said
 
 

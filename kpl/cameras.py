@@ -113,9 +113,8 @@ def _fit(points2d: Tensor, doubt: Tensor, mean: Tensor, modes: Tensor) -> Fit:
     spread = torch.einsum("nkl,kpx,lpx->np", variance, modes, modes).clamp_min(0).sqrt()
     _, cameras = unpacked(state)
     residual = torch.where(there, (points - seen(shapes[:, None], cameras)).norm(dim=3), torch.nan)
-    back = turns(cameras[..., :4])[..., 2, :]  # (N, 3, 3)
+    back = torch.where(there, turns(cameras[..., :4])[..., 2, :], torch.nan)  # (N, 3, 3)
     yaw, pitch = torch.atan2(-back[..., 0], back[..., 2]).rad2deg(), torch.asin(back[..., 1]).rad2deg()
-    yaw, pitch = (torch.where(present, angle, torch.nan) for angle in (yaw, pitch))
     return Fit(mean + BOLDNESS * (shapes + centre - mean), spread, yaw, pitch, residual)
 
 

@@ -59,8 +59,7 @@ def export(members: released.Ensemble, file: Path) -> float:
 @torch.inference_mode()
 def _gap(members: released.Ensemble, program: torch.onnx.ONNXProgram, views: tuple[Tensor, ...]) -> float:
     """How far the outputs are off at most; a landmark that is not looked for is NaN in both."""
-    gaps = [(ours - theirs).nan_to_num().abs().max() for ours, theirs in zip(members(*views), program(*views))]
-    return float(max(gaps))
+    return max(float((ours - theirs).nan_to_num().abs().max()) for ours, theirs in zip(members(*views), program(*views)))
 
 
 if __name__ == "__main__":

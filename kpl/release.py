@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from safetensors.torch import load, save
 from torch import Tensor
+from tqdm import tqdm
 
 import kpl
 from kpl import captures, compare, config
@@ -94,7 +95,8 @@ def make(run: list[Path], faces: Path, licence: str, out: str | Path, truth: str
 def answers(members: Ensemble, store: FaceStore, rows: np.ndarray) -> Answer:
     """What is said of a store's rows."""
     parts = np.split(rows, range(BATCH, len(rows), BATCH))
-    return Answer(*map(np.concatenate, zip(*(answer(members, np.asarray(store.crops[part])) for part in parts))))
+    said = [answer(members, np.asarray(store.crops[part])) for part in tqdm(parts, "asked", unit="batch", leave=False)]
+    return Answer(*map(np.concatenate, zip(*said)))
 
 
 def _place(out: str | Path) -> Path:
@@ -149,8 +151,8 @@ def _usual(members: Ensemble, store: FaceStore, held_out: np.ndarray, found: Ans
     if np.isfinite(found.residual).any():
         usual |= {"doubt": float(np.sqrt(np.nanmean(found.doubt**2)))}
         usual |= {"residual": np.nanmean(found.residual, axis=0).round(5).tolist()}
-        usual |= {"yaw": np.nanmean(found.yaw, axis=0).round(1).tolist()}
-        usual |= {"yaw_deviation": np.nanstd(found.yaw, axis=0).round(1).tolist()}
+        yaw, deviation = (of(found.yaw, axis=0).round(1).tolist() for of in (np.nanmean, np.nanstd))
+        usual |= {"yaw": yaw, "yaw_deviation": deviation}
     errors = np.linalg.norm(found.landmarks - store.points3d[held_out], axis=2).mean(axis=0)
     return usual | {"error": (errors / answers(members, store, held_out).spread.mean(axis=0)).round(5).tolist()}
 

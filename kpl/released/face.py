@@ -79,7 +79,7 @@ def predict(left=None, middle=None, right=None, weights: str | Path = "released"
     turn = upright_turn(pictures)
     first = understood(networks, pictures, turn, tuple(map(Place, range(3))))
     best, changes = in_order(networks, pictures, turn, first)
-    warnings += doubles + changes + _doubts(networks, best, {i for i, one in enumerate(pictures) if one is not None})
+    warnings += doubles + changes + _doubts(best, {i for i, one in enumerate(pictures) if one is not None})
     places = np.full((3, COUNT, 2), np.nan)
     for place, cut, points in zip(best.places, best.cuts, best.said.points2d[0]):
         if cut is not None:
@@ -159,7 +159,7 @@ def _changes(best: Tried) -> list[str]:
     return said
 
 
-def _doubts(networks: Ensemble, best: Tried, looked_at: set[int]) -> list[str]:
+def _doubts(best: Tried, looked_at: set[int]) -> list[str]:
     """Why the answer may be wrong."""
     lost = [VIEWS[place.picture] for place, cut in zip(best.places, best.cuts) if cut is None and place.picture in looked_at]
     said = [f"no face was found in the {' and the '.join(lost)} picture: what is left answers, less surely."] if lost else []
@@ -169,8 +169,8 @@ def _doubts(networks: Ensemble, best: Tried, looked_at: set[int]) -> list[str]:
         if cut is not None and "border" in cut.reason:
             said.append(f"the face in the {VIEWS[place.picture]} picture is cut by the border.")
     if best.unexplained > STRANGE:
-        remedy = "is it one person, who did not move in between?"
-        said.append(f"the pictures do not fit together, {best.unexplained:.1f} times as badly as usual: {remedy}")
+        worse = f"{best.unexplained:.1f} times as badly as usual"
+        said.append(f"the pictures do not fit together, {worse}: is it one person, who did not move in between?")
     return said
 
 

@@ -1,5 +1,6 @@
 """01_preprocess runs from top to bottom, as papermill runs it, and cell by cell."""
 
+import shutil
 from pathlib import Path
 
 import cv2
@@ -121,3 +122,17 @@ def test_what_is_not_ok_is_most_suspicious_and_a_remark_more_than_nothing(suspic
 
 def test_pictures_none_of_which_is_ok_are_all_suspicious(suspicion, pictures):
     assert np.isinf(suspicion(pictures.assign(status="fallback"))).all()
+
+
+def test_exchanged_pictures_and_another_person_s_get_a_remark_and_others_none(tiny_captures, tmp_path):
+    root = tmp_path / "captures"
+    shutil.copytree(tiny_captures, root)
+    swapped, mixed = (root / subject / "03" / "Images" for subject in ("00001", "00002"))
+    for view in ("0", "1", "2"):
+        shutil.copy(tiny_captures / "00001" / "03" / "Images" / str(2 - int(view)) / "t.jpg", swapped / view)
+    shutil.copy(tiny_captures / "00004" / "03" / "Images" / "0" / "t.jpg", mixed / "0")
+    shutil.copy(tiny_captures / "00005" / "03" / "Images" / "2" / "t.jpg", mixed / "2")
+    people = run("01_preprocess", look=True, captures=root, faces=tmp_path / "faces", jobs=1)["people"]
+    remarks = people.set_index("sample")["remark"]
+    assert remarks["00001/03"] == "cameras in another order" and remarks["00002/03"] == "do not fit together"
+    assert (remarks != "").sum() < 0.15 * len(remarks)

@@ -19,6 +19,14 @@ def test_who_is_tested_is_never_learned_from_and_more_samples_hold_the_fewer(tin
     assert learned[0] < learned[1]
 
 
+def test_the_lamp_lights_the_left_of_each_picture_in_a_store_of_its_own(tiny_faces, tmp_path):
+    store = faces.load(tiny_faces)
+    lit = few.lit(store, tmp_path / "lit")
+    left, right = (part.mean(axis=(0, 1, 2, 3)) for part in np.split(lit.crops / np.maximum(store.crops, 1.0), 2, axis=3))
+    assert (left > 1.5 * right).all() and left[0] > left[1] > left[2]
+    assert lit.table.equals(store.table) and np.array_equal(lit.points3d, store.points3d, equal_nan=True)
+
+
 @pytest.mark.slow
 def test_every_start_is_trained_measured_and_kept(tiny_faces, tmp_path):
     out = tmp_path / "few.csv"

@@ -81,7 +81,7 @@ def as_json(found, card: dict) -> dict:
         "landmarks": found.landmarks.round(6).tolist(),
         "spread": found.spread.round(6).tolist(),
         "points2d": known(found.points2d, 2),
-        "cameras": {"yaw": known(found.yaw, 1), "pitch": known(found.pitch, 1), "residual": known(found.residual.mean(axis=1), 2)},
+        "cameras": {"yaw": known(found.yaw, 1), "pitch": known(found.pitch, 1), "residual": known(found.residual.mean(1), 2)},
         "turned_clockwise": found.turn,
         "taken_as_left_middle_right": list(found.order),
         "warnings": list(found.warnings),

@@ -1,7 +1,8 @@
 """Few samples of one's own: what a training brings that starts from scratch, from ImageNet, or from the released weights.
 
-`./run_all.sh bench few`: the studio takes people whom the released weights do not know, before one rig and by full frames, and a warm
-lamp at one side lights them, as in no picture of that training; a network learns from 50, 200 and 800 of their samples, by about as many steps whatever their number, and is measured on other people.
+`./run_all.sh bench few`: the studio takes people whom the released weights do not know, before one rig and by full frames, and a
+warm lamp at one side lights them, as in no picture of that training; a network learns from 50, 200 and 800 of their samples, by
+about as many steps whatever their number, and is measured on other people.
 Beside them stand the released weights as they are. Finished trainings are kept.
 """
 

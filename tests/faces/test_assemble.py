@@ -141,8 +141,7 @@ def test_a_shard_that_is_there_is_not_made_again(captures_folder, tmp_path, monk
 
 def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path):
     root = capture(
-        tmp_path / "captures",
-        *(f"{subject:05}/{expression:02}" for subject in range(1, 7) for expression in range(1, 4)),
+        tmp_path / "captures", *(f"{subject:05}/{expression:02}" for subject in range(1, 7) for expression in range(1, 4))
     )
     whole = faces.build(root, tmp_path / "whole", RECIPE, SIZE, jobs=1)
     folder = tmp_path / "killed"
@@ -297,6 +296,4 @@ def test_strange_names_come_back_as_they_were(tmp_path):
     ]
     store = faces.build(capture(tmp_path / "captures", *names), tmp_path / "faces", size=SIZE, jobs=1)
     assert store.table["sample"].tolist() == sorted(names) and (store.table["outcome"] == "ok").all()
-    assert faces.load(tmp_path / "faces").table["picture0"].tolist() == [
-        f"{name}/Images/0/t.png" for name in sorted(names)
-    ]
+    assert faces.load(tmp_path / "faces").table["picture0"].tolist() == [f"{name}/Images/0/t.png" for name in sorted(names)]

@@ -1,14 +1,11 @@
 """The whole job, as a person runs it: every notebook with tiny parameters on a small studio data set."""
 
-import json
-import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -22,39 +19,14 @@ import psutil
 import pytest
 import run_all as run_all_module
 
-from kpl import captures, config, faces, score, stack, submission
-from kpl.errors import BadInput
-
-ROOT = Path(__file__).resolve().parents[2]
-NOTEBOOKS = ROOT / "notebooks"
-
-
-def command(data: Path, output: Path, *arguments: str, jobs: bool = True) -> list[str]:
-    tiny = ["--profile", "tiny", *(["--jobs", "2"] if jobs else [])]
-    return [
-        *(sys.executable, str(NOTEBOOKS / "run_all.py"), *tiny),
-        *("--data", str(data), "--output", str(output), *arguments),
-    ]
+from kpl import captures, score, stack, submission
+from kpl.config import ROOT
+from notebooks.tiny import command
 
 
 def run_all(data: Path, output: Path, *arguments: str, jobs: bool = True) -> subprocess.CompletedProcess:
     line = command(data, output, *arguments, jobs=jobs)
     return subprocess.run(line, capture_output=True, text=True, cwd=ROOT, check=False)
-
-
-@pytest.fixture
-def run_here(monkeypatch, capfd):
-    """As `run_all`, but in this process, which has torch already: for runs that end soon."""
-
-    def run(data: Path, output: Path, *arguments: str, jobs: bool = True) -> subprocess.CompletedProcess:
-        monkeypatch.setattr(sys, "argv", command(data, output, *arguments, jobs=jobs)[1:])
-        try:
-            code = run_all_module.main()
-        except SystemExit as refused:
-            code = refused.code
-        return subprocess.CompletedProcess(sys.argv, code, *capfd.readouterr())
-
-    return run
 
 
 def run_in_cells(data: Path, output: Path, *arguments: str, until: str = "") -> subprocess.CompletedProcess:
@@ -178,37 +150,6 @@ def test_what_does_not_fit_the_runs_that_are_there_is_said_before_any_training(
     assert refused.returncode == 1 and re.search(words, refused.stderr) and "== 02_" not in refused.stdout
 
 
-@pytest.mark.parametrize(
-    "subjects, folds, words",
-    [
-        (0, 2, "0 subjects' truth is known, and second layers need 3: add captures"),
-        (2, 2, "2 subjects' truth is known"),
-        (4, 5, "4 subjects with truth cannot make 5 folds: .*or add captures .*--output"),
-    ],
-)
-def test_too_few_subjects_are_said_before_any_training(tiny_faces, tmp_path, subjects, folds, words):
-    store = faces.load(tiny_faces)
-    known = store.table["subject"][store.has_truth].unique()[:subjects]
-    points3d = np.where(store.table["subject"].isin(known).to_numpy()[:, None, None], store.points3d, np.nan)
-    own = {"faces": tiny_faces, "runs": tmp_path, "folds": folds}
-    p = config.checked(config.TrainFold, config.defaults("02_train_fold") | own)
-    with pytest.raises(BadInput, match=words):
-        run_all_module.refuse([(p, replace(store, points3d=points3d))])
-
-
-def test_the_same_command_twice_at_once_is_refused_in_one_sentence(run_here, tiny_captures, tmp_path):
-    with conductor.locked(tmp_path / "output"):
-        refused = run_here(tiny_captures, tmp_path / "output")
-    last = refused.stderr.strip().splitlines()[-1]
-    assert refused.returncode == 1 and "another run works in" in last and "Traceback" not in refused.stderr
-    assert not (tmp_path / "output" / "faces").exists()
-
-
-def test_an_unknown_backbone_is_said_before_anything_is_done(run_here, tiny_captures, tmp_path):
-    failed = run_here(tiny_captures, tmp_path / "output", "--backbones", "effb99")
-    assert failed.returncode == 1 and "unknown backbone 'effb99'" in failed.stderr and "Traceback" not in failed.stderr
-
-
 def test_a_user_s_own_photographs_come_out_as_a_submission(finished, tiny_captures, tmp_path):
     """No truth, no lists, the release layout, png, and one picture missing."""
     output, _ = finished
@@ -227,44 +168,6 @@ def test_a_user_s_own_photographs_come_out_as_a_submission(finished, tiny_captur
     assert set(pd.read_csv(mine["results"])["split"]) == {"oof"}
     assert len(plt.get_fignums()) >= 2
     plt.close("all")
-
-
-def test_a_failing_stage_names_itself_the_reason_and_its_notebook(run_here, tmp_path):
-    (tmp_path / "captures").mkdir()
-    failed = run_here(tmp_path / "captures", tmp_path / "output")
-    assert failed.returncode == 1
-    last = failed.stderr.strip().splitlines()[-1]
-    assert "01_preprocess failed" in last and str(tmp_path / "captures") in last and "01_preprocess.ipynb" in last
-    assert "Traceback" not in failed.stderr
-
-
-def test_a_folder_that_is_not_there_is_said_at_once(run_here, tmp_path):
-    failed = run_here(tmp_path / "absent", tmp_path / "output")
-    assert failed.returncode == 2 and "absent is not a folder" in failed.stderr and not (tmp_path / "output").exists()
-
-
-def test_help_needs_no_environment():
-    path = f"{Path(sys._base_executable).parent}:/usr/bin:/bin"  # a Python that has the standard library only
-    environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"PATH": path}
-    bare = subprocess.run([ROOT / "run_all.sh", "--help"], capture_output=True, text=True, env=environ, check=False)
-    assert bare.returncode == 0, bare.stderr
-    options = ("--profile", "--backbones", "--sizes", "--folds", "--data", "--jobs", "--engine", "--address")
-    assert all(option in bare.stdout for option in options)
-
-
-@pytest.mark.parametrize(
-    "arguments, words",
-    [
-        (["--gpus-per-fold", "1"], "belong to --engine ray"),
-        (["--engine", "ray", "--jobs", "2"], "belongs to --engine local"),
-        (["--timeout", "0"], "--timeout must be greater than 0"),
-        (["--sizes", "16"], "--sizes starts at 32"),
-        (["--engine", "slurm"], "invalid choice"),
-    ],
-)
-def test_options_that_do_not_fit_are_said_at_once(run_here, tiny_captures, tmp_path, arguments, words):
-    refused = run_here(tiny_captures, tmp_path / "output", *arguments, jobs=False)
-    assert refused.returncode == 2 and words in refused.stderr and not (tmp_path / "output").exists()
 
 
 @pytest.mark.slow
@@ -349,13 +252,3 @@ def test_a_cluster_that_loses_a_node_finishes_every_fold_as_one_machine_does(kil
         ours, theirs = (np.load(folder / "predictions.npz") for folder in (here, there))
         assert all((ours[part] == theirs[part]).all() for part in ours)
         assert (here / "weights.safetensors").read_bytes() == (there / "weights.safetensors").read_bytes()
-
-
-@pytest.mark.parametrize("file", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda file: file.stem)
-def test_notebooks_are_stored_as_agreed(file):
-    cells = [cell for cell in json.loads(file.read_text())["cells"] if cell["cell_type"] == "code"]
-    assert sum("parameters" in cell["metadata"].get("tags", []) for cell in cells) == 1
-    assert not any(cell["outputs"] or cell["execution_count"] for cell in cells)
-    source = "".join("".join(cell["source"]) + "\n" for cell in cells)
-    most = {"04_stack": 155, "05_submit": 150}.get(file.stem, 135)  # 04 shows two layers whole, 05 is the report too
-    assert source.count("\n") <= most

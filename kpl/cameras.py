@@ -14,13 +14,15 @@ from torch import Tensor
 
 from kpl.landmarks import COUNT, mirror_points
 
-COMPONENTS = 40
+COMPONENTS = 60
 FIRST_YAWS = torch.tensor([28.0, 0.0, -28.0])  # degrees, from where the search starts: the competition's rig
 CAMERA = 8  # unknowns of one: a quaternion, the logarithm of the focal length, a shift, the nearness
 NEARNESS, ITS_SCATTER = 0.1, 0.04  # one over the distance, canonical units
-NOISE = 0.06  # usual error of a network's landmark, in RMS radii of the view's landmarks
+WIDTH = 0.45  # of a map, which its landmark's error usually is
+GIVEN = 0.06  # error of a landmark of which nobody says how uncertain it is, in RMS radii of the view's landmarks
 ROBUST = 1.0  # such errors from where on they count linearly
-BOLDNESS = 1.1  # a view's errors are alike, not independent: shapes come out timid, by so much on held-out samples
+OWN_WAY = 0.25  # of what a landmark is off the fitted face is the face's own: shapes have more ways than components
+BOLDNESS = 1.05  # a view's errors are alike, not independent: shapes come out timid, by so much on held-out samples
 STEPS, BATCH = 8, 32
 ENOUGH = 1e-6  # share of the cost: a step that gains no more is not made
 TINY = 1e-5  # by which each unknown is moved to see what it does
@@ -36,12 +38,15 @@ class Shapes(NamedTuple):
 
 
 class Fit(NamedTuple):
-    """What was found for N samples. Angles and residuals of absent views are NaN."""
+    """What was found for N samples. Whatever is of an absent view is NaN."""
 
     shapes: Tensor  # (N, 106, 3) canonical frame
     spread: Tensor  # (N, 106) how far off each landmark may be by the curvature at the end, RMS length in these units
     yaw: Tensor  # (N, 3) degrees: where each camera stands, as the face sees it; positive where the nose points right
     pitch: Tensor  # (N, 3) degrees, positive from above
+    points2d: (
+        Tensor  # (N, 3, 106, 2) where landmarks are by what was given and what the cameras see of the shape, in the unit given
+    )
     residual: Tensor  # (N, 3, 106) distance of given and fitted landmarks, in RMS radii of the view's
 
 
@@ -66,21 +71,20 @@ def radius(points2d: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def fit(points2d: Tensor, doubt: Tensor, shapes: Shapes) -> Fit:
-    """points2d: (N, 3, 106, 2) in any unit, x right and y down, NaN in an absent view; doubt: (N, 3, 106), how uncertain
-    each is, in that unit. In double precision, on the CPU."""
+def fit(points2d: Tensor, doubt: Tensor | None, shapes: Shapes) -> Fit:
+    """points2d: (N, 3, 106, 2) in any unit, x right and y down, NaN in an absent view; doubt: (N, 3, 106), how wide the map
+    of each is, in that unit. In double precision, on the CPU."""
+    if doubt is None:
+        doubt = (GIVEN / WIDTH * radius(points2d))[..., None].expand(points2d.shape[:3])
     shapes = Shapes(*(part.double().cpu() for part in shapes))
     batches = zip(*(part.double().cpu().split(BATCH) for part in (points2d, doubt)))
     return Fit(*map(torch.cat, zip(*(_fit(*batch, shapes.mean, shapes.modes) for batch in batches))))
 
 
 def _fit(points2d: Tensor, doubt: Tensor, mean: Tensor, modes: Tensor) -> Fit:
-    present = points2d.isfinite().all(dim=3).all(dim=2)  # (N, 3)
-    there = present[..., None]
-    points, doubt = torch.where(there[..., None], normalised(points2d), 0.0), torch.where(there, doubt, torch.nan)
-    certain = doubt.nanmean(dim=(1, 2), keepdim=True) / doubt.clamp_min(1e-9)
-    blind = (doubt.mean(dim=2) / radius(points2d)).clamp_min(1)  # maps wider than the face say little of where in it
-    weight = (certain.clamp(0.2, 5) / blind[..., None]).nan_to_num() / NOISE  # (N, 3, 106)
+    there = points2d.isfinite().all(dim=3).all(dim=2)[..., None]  # (N, 3, 1)
+    points = torch.where(there[..., None], normalised(points2d), 0.0)
+    weight = torch.where(there, radius(points2d)[..., None] / (WIDTH * doubt.clamp_min(1e-9)), 0.0)  # (N, 3, 106)
     centre, (expected, precision) = mean.mean(dim=0), prior(mean)
 
     def compared(state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -107,24 +111,24 @@ def _fit(points2d: Tensor, doubt: Tensor, mean: Tensor, modes: Tensor) -> Fit:
         state, damping, shapes, left, cost = (
             torch.where(better.view(-1, *[1] * (one.dim() - 1)), new, one) for new, one in zip(found, old)
         )
-        if (gain.abs() <= ENOUGH).all():
-            break
-    variance = torch.linalg.inv(normal + 1e-6 * torch.eye(len(precision)).to(normal))[:, :COMPONENTS, :COMPONENTS]
+    variance = torch.linalg.inv(normal + 1e-6 * torch.eye(len(precision)).to(normal))[:, : len(modes), : len(modes)]
     spread = torch.einsum("nkl,kpx,lpx->np", variance, modes, modes).clamp_min(0).sqrt()
     _, cameras = unpacked(state)
-    residual = torch.where(there, (points - seen(shapes[:, None], cameras)).norm(dim=3), torch.nan)
+    projected = torch.where(there[..., None], seen(shapes[:, None], cameras), torch.nan)
+    residual = (points - projected).norm(dim=3)
+    fitted = projected * radius(points2d)[..., None, None] + points2d.mean(dim=2, keepdim=True)
     back = torch.where(there, turns(cameras[..., :4])[..., 2, :], torch.nan)  # (N, 3, 3)
     yaw, pitch = torch.atan2(-back[..., 0], back[..., 2]).rad2deg(), torch.asin(back[..., 1]).rad2deg()
-    return Fit(mean + BOLDNESS * (shapes + centre - mean), spread, yaw, pitch, residual)
+    return Fit(mean + BOLDNESS * (shapes + centre - mean), spread, yaw, pitch, fitted.lerp(points2d, OWN_WAY), residual)
 
 
 def unpacked(state: Tensor) -> tuple[Tensor, Tensor]:
-    """Weights of the components (..., 40) and the cameras (..., 3, CAMERA)."""
-    return state[..., :COMPONENTS], state[..., COMPONENTS:].unflatten(-1, (3, CAMERA))
+    """Weights of the components (..., 60) and the cameras (..., 3, CAMERA)."""
+    return state[..., : -3 * CAMERA], state[..., -3 * CAMERA :].unflatten(-1, (3, CAMERA))
 
 
 def prior(like: Tensor) -> tuple[Tensor, Tensor]:
-    """What each unknown is expected to be, and one over its variance, 0 where nothing is known: (64,) each."""
+    """What each unknown is expected to be, and one over its variance, 0 where nothing is known: (84,) each."""
     expected, precision = like.new_zeros(2, COMPONENTS + 3 * CAMERA)
     expected[COMPONENTS + 7 :: CAMERA], precision[COMPONENTS + 7 :: CAMERA] = NEARNESS, ITS_SCATTER**-2
     precision[:COMPONENTS] = 1
@@ -157,7 +161,7 @@ def turns(quaternions: Tensor) -> Tensor:
 
 
 def slopes(shapes: Tensor, state: Tensor, modes: Tensor) -> Tensor:
-    """How `seen` landmarks (N, 3, 106, 2) move with each unknown: (N, 3, 106, 2, 64). By central differences, which, unlike
+    """How `seen` landmarks (N, 3, 106, 2) move with each unknown: (N, 3, 106, 2, 84). By central differences, which, unlike
     one-sided ones, are mirrored to the last digit where a face is."""
     shapes, cameras = shapes[:, None, None], unpacked(state)[1][:, :, None]
     steps = TINY * torch.eye(CAMERA).to(state)

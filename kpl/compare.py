@@ -1,8 +1,7 @@
 """How sure a score is: bootstrap intervals over subjects.
 
-A subject's samples resemble each other (half of the variance lies between subjects), so subjects are drawn with
-replacement, not samples (the cluster bootstrap, Davison & Hinkley 1997, section 3.8), and two methods are compared
-on the same draws.
+A subject's samples resemble each other (half of the variance lies between subjects), so subjects are drawn with replacement,
+not samples (the cluster bootstrap, Davison & Hinkley 1997, section 3.8), and two methods are compared on the same draws.
 """
 
 from typing import NamedTuple
@@ -82,17 +81,13 @@ def row(name: str, split: str, points: np.ndarray, truth: np.ndarray, subjects: 
     """A line of a results table: the scores of predictions (N, 106, 3), nme_low and nme_high from `interval`."""
     errors = score.nme(points, truth)
     mean, low, high = interval(errors, subjects)
-    inner = float(score.inner_nme(points, truth).mean())
-    scores = {"nme": mean, "nme_low": low, "nme_high": high, "inner_nme": inner}
-    curve = {"auc": score.auc(errors), "failure_rate": score.failure_rate(errors)}
-    return {"name": name, "split": split} | scores | curve
+    inner, auc, failures = score.inner_nme(points, truth).mean(), score.auc(errors), score.failure_rate(errors)
+    scores = {"nme": mean, "nme_low": low, "nme_high": high, "inner_nme": float(inner), "auc": auc, "failure_rate": failures}
+    return {"name": name, "split": split} | scores
 
 
 def by_group(errors: np.ndarray, groups: np.ndarray, subjects: np.ndarray) -> pd.DataFrame:
     """One line a group, such as an expression, in the groups' order: its mean error with its interval. All (N,)."""
-    rows = []
-    for group in np.unique(groups):
-        own = groups == group
-        found = interval(errors[own], subjects[own])
-        rows.append((group, own.sum(), len(set(subjects[own])), *found))
+    parts = {group: (errors[groups == group], subjects[groups == group]) for group in np.unique(groups)}
+    rows = [(group, len(own), len(set(whose)), *interval(own, whose)) for group, (own, whose) in parts.items()]
     return pd.DataFrame(rows, columns=["group", "samples", "subjects", "error", "low", "high"])

@@ -149,10 +149,9 @@ def _usual(members: Ensemble, store: FaceStore, held_out: np.ndarray, found: Ans
     """What the spread is measured by, and where the cameras stand, on held-out samples, of which `found` is said."""
     usual = members.card["usual"]
     if np.isfinite(found.residual).any():
-        usual |= {"doubt": float(np.sqrt(np.nanmean(found.doubt**2)))}
-        usual |= {"residual": np.nanmean(found.residual, axis=0).round(5).tolist()}
         yaw, deviation = (of(found.yaw, axis=0).round(1).tolist() for of in (np.nanmean, np.nanstd))
-        usual |= {"yaw": yaw, "yaw_deviation": deviation}
+        usual |= {"residual": np.nanmean(found.residual, axis=0).round(5).tolist(), "yaw": yaw, "yaw_deviation": deviation}
+        usual |= {"doubt": float(np.sqrt(np.nanmean(found.doubt**2)))}
     errors = np.linalg.norm(found.landmarks - store.points3d[held_out], axis=2).mean(axis=0)
     return usual | {"error": (errors / answers(members, store, held_out).spread.mean(axis=0)).round(5).tolist()}
 

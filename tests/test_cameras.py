@@ -17,9 +17,7 @@ def people(count: int, seed: int) -> np.ndarray:
     return MEAN_SHAPE + np.einsum("nk,klc->nlc", np.random.default_rng(seed).normal(size=(count, 8)), WAYS)
 
 
-def pictures(
-    shapes: np.ndarray, yaw: tuple[float, ...], pitch: float, noise: float, nearness: float = 0.1
-) -> np.ndarray:
+def pictures(shapes: np.ndarray, yaw: tuple[float, ...], pitch: float, noise: float, nearness: float = 0.1) -> np.ndarray:
     """Where cameras at so many degrees see shapes, in pixels (N, 3, 106, 2): by textbook, and not by the module's own."""
     rng, seen = np.random.default_rng(1), []
     for angle in yaw:
@@ -33,9 +31,9 @@ def pictures(
 
 def fitted(seen: np.ndarray, doubt: np.ndarray | None = None, present=(True, True, True)) -> cameras.Fit:
     known = people(300, seed=1)
-    doubt = np.ones(seen.shape[:3]) if doubt is None else doubt
+    doubt = None if doubt is None else torch.from_numpy(doubt)
     seen = np.where(np.array(present)[:, None, None], seen, np.nan)
-    return cameras.fit(torch.from_numpy(seen), torch.from_numpy(doubt), cameras.known_shapes(known))
+    return cameras.fit(torch.from_numpy(seen), doubt, cameras.known_shapes(known))
 
 
 @pytest.mark.parametrize("yaw, pitch", [((28, 0, -28), 0), ((20, 0, -20), 5), ((60, 0, -60), 0), ((25, 4, -45), -15)])
@@ -61,9 +59,9 @@ def test_a_view_that_is_missing_says_nothing():
 def test_what_is_doubted_counts_less():
     shapes = people(12, seed=2)
     seen = pictures(shapes, (30, 0, -30), 0, noise=0.005)
-    wrong, doubt = np.random.default_rng(3).random(seen.shape[:3]) < 0.3, np.ones(seen.shape[:3])
+    wrong, doubt = np.random.default_rng(3).random(seen.shape[:3]) < 0.3, np.full(seen.shape[:3], 20.0)
     seen[wrong] += 12  # pixels, all the same way
-    doubt[wrong] = 5
+    doubt[wrong] = 100
     trusting, doubting = (score.nme(fitted(seen, each).shapes.numpy(), shapes).mean() for each in (None, doubt))
     assert doubting < 0.8 * trusting
 
@@ -75,7 +73,17 @@ def test_maps_wider_than_the_face_leave_the_mean_shape_however_the_points_fall()
     mean = people(300, seed=1).mean(axis=0)
     assert np.abs(blind.shapes.numpy() - (mean + mirror_points(mean)) / 2).max() < 1e-2
     sharp = fitted(points, np.full(points.shape[:3], 1e-3))
-    assert np.abs(sharp.shapes - blind.shapes).max() > 0.1 and (blind.spread > sharp.spread).all()
+    assert (sharp.shapes - blind.shapes).abs().max() > 0.1 and (blind.spread > sharp.spread).all()
+
+
+def test_the_fitted_face_shows_where_landmarks_are_better_than_was_given():
+    shapes = people(20, seed=2)
+    exact, given = (pictures(shapes, (30, 0, -30), 0, noise=noise) for noise in (0, 0.04))
+    given[0, 2] = np.nan
+    found = fitted(given).points2d.numpy()
+    assert np.isnan(found[0, 2]).all()
+    ours, theirs = (np.nanmean(np.linalg.norm(points - exact, axis=3)) for points in (found, given))
+    assert ours < 0.5 * theirs
 
 
 def test_three_people_explain_worse_than_one():
@@ -122,7 +130,7 @@ def test_the_studio_s_cameras_are_found_where_they_stand(tiny_captures):
     known = held["extrinsics"][[held["samples"].tolist().index(name) for name in names]]  # (N, 3, 3, 4)
     lying = np.stack([points[name] for name in names])
     upright = torch.from_numpy(np.stack([-lying[..., 1], lying[..., 0]], axis=-1))
-    found = cameras.fit(upright, torch.ones(upright.shape[:3]), cameras.known_shapes(shapes))
+    found = cameras.fit(upright, None, cameras.known_shapes(shapes))
     eyes = -np.einsum("nvji,nvj->nvi", known[..., :3], known[..., 3]) - shapes.mean(axis=1)[:, None]  # face to camera
     stands = -np.degrees(np.arctan2(eyes[..., 0], eyes[..., 2]))
     assert np.ptp(stands, axis=1).min() > 40  # three cameras, far apart

@@ -70,8 +70,7 @@ def found_face(crops: np.ndarray, points: np.ndarray, shape: np.ndarray, spread:
     for picture, seen in zip(drawn, points):
         if np.isfinite(seen).all():
             mark(picture, seen * len(picture), ORANGE)
-    title = f"spread {spread.mean():.3f}; eyes 0.75 apart"
-    return faces_in_3d(shape[None], [title], crops=drawn[None], spread=spread[None])
+    return faces_in_3d(shape[None], [f"spread {spread.mean():.3f}; eyes 0.75 apart"], None, drawn[None], spread[None])
 
 
 def face_to_turn(shapes: np.ndarray, titles: Sequence[str], truth: np.ndarray | None = None) -> go.Figure:

@@ -1,7 +1,6 @@
 """Heads: vectors in, standardised residuals to the mean shape out. (B, A, D) -> (B, A, 106, 3), A as in kpl.networks.fusions.
 
-A head is made from the width of the vectors and the dropout. Last layers start at zero, so training starts from the mean
-shape.
+A head is made from the width of the vectors and the dropout. Last layers start at zero, so training starts from the mean shape.
 """
 
 import torch

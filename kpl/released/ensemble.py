@@ -22,6 +22,8 @@ from kpl.train.augment import resized
 
 RELEASED = Path(__file__).parent
 CARD = "card.json"
+MIDDLE = 0.25  # of what the middle view leaves unexplained more than the others is added: another's face sticks out there
+BY_FIT, BY_LOOK = 0.55, 0.8  # powers by which errors grow with the fit's spread, and with what is unexplained and doubted
 
 
 class Answer(NamedTuple):
@@ -34,6 +36,7 @@ class Answer(NamedTuple):
     yaw: np.ndarray  # (B, 3) degrees: where each camera stands, see kpl.cameras.Fit
     pitch: np.ndarray  # (B, 3) degrees
     residual: np.ndarray  # (B, 3, 106) how badly shape and cameras explain each 2D landmark: 1 is as usual
+    unlike: np.ndarray  # (B,) how badly the views fit together: the mean, and more where the middle one is unlike both others
 
 
 class Ensemble(nn.Module):
@@ -91,14 +94,18 @@ def answer(ensemble: Ensemble, crops: np.ndarray) -> Answer:
     """
     seen = Look(*ensemble(*ensemble.sized(crops)))
     fit, usual = fit_cameras(seen, ensemble.networks[0].shapes), ensemble.card["usual"]
-    doubt = seen.doubt.mean(dim=2).cpu()
+    doubt = seen.doubt.median(dim=2).values.cpu()  # a border that cuts the face does not move it
     if fit is None:
         unknown = torch.full(seen.points2d.shape[:3], torch.nan)
-        found = seen.points3d, torch.ones(len(crops), COUNT), seen.points2d, doubt, unknown[..., 0], unknown[..., 0], unknown
+        of_view = unknown[..., 0]
+        found = seen.points3d, torch.ones(len(crops), COUNT), seen.points2d, doubt, of_view, of_view, unknown, of_view[:, 0]
     else:
         residual = fit.residual / torch.tensor(usual["residual"])
-        terms = torch.stack([residual.mean(dim=2), doubt / usual["doubt"]])
-        worse = terms.square().nanmean(dim=(0, 2)).nan_to_num(1.0).sqrt()  # 1 of a sample without a view
-        found = fit.shapes, fit.spread * worse[:, None], seen.points2d, doubt, fit.yaw, fit.pitch, residual
+        of_view = residual.mean(dim=2)
+        apart = (of_view[:, 1] - of_view[:, [0, 2]].nanmean(dim=1)).nan_to_num().clamp_min(0)
+        unlike = of_view.nanmean(dim=1) + MIDDLE * apart
+        worse = torch.stack([of_view, doubt / usual["doubt"]]).square().nanmean(dim=(0, 2)).nan_to_num(1.0).sqrt()
+        spread = fit.spread**BY_FIT * worse[:, None] ** BY_LOOK
+        found = fit.shapes, spread, fit.points2d, doubt, fit.yaw, fit.pitch, residual, unlike
     landmarks, spread, *others = (part.double().cpu().numpy() for part in found)
     return Answer(landmarks, spread * usual["error"], *others)

@@ -58,10 +58,6 @@ class Tried(NamedTuple):
     cuts: tuple[Cut | None, ...]
     said: Answer  # of one sample
 
-    @property
-    def unexplained(self) -> float:
-        return float(np.nanmean(self.said.residual)) if np.isfinite(self.said.residual).any() else np.nan
-
 
 def predict(left=None, middle=None, right=None, weights: str | Path = "released") -> Face:
     """The 106 landmarks of a face from three pictures, taken at once from its left, its front and its right.
@@ -84,7 +80,7 @@ def predict(left=None, middle=None, right=None, weights: str | Path = "released"
     for place, cut, points in zip(best.places, best.cuts, best.said.points2d[0]):
         if cut is not None:
             places[place.picture] = moved(inverse(cut.matrix), points) * given[place.picture].stretch
-    landmarks, spread, crop_points, _, *of_cameras = (part[0] for part in best.said)
+    landmarks, spread, crop_points, _, *of_cameras, _ = (part[0] for part in best.said)
     order = tuple(place.picture for place in best.places)
     crops = _crops(networks, best.cuts)
     return Face(landmarks, spread, places, crops, crop_points, 90 * turn.quarters, *of_cameras, order, tuple(warnings))
@@ -119,7 +115,7 @@ def understood(networks: Ensemble, pictures: list[np.ndarray | None], turn: Turn
     ways = list(islice(product(*(cuts or [None] for cuts in faces)), CHOICES))
     said = answer(networks, np.stack([_crops(networks, cuts) for cuts in ways]))
     tried = [Tried(places, cuts, Answer(*(part[i : i + 1] for part in said))) for i, cuts in enumerate(ways)]
-    return min(tried, key=lambda one: one.unexplained)
+    return min(tried, key=lambda one: one.said.unlike[0])
 
 
 def in_order(networks: Ensemble, pictures: list[np.ndarray | None], turn: Turn, first: Tried) -> tuple[Tried, list[str]]:
@@ -136,7 +132,7 @@ def in_order(networks: Ensemble, pictures: list[np.ndarray | None], turn: Turn, 
             taken = dict(zip(views, there)) | dict(zip({0, 1, 2} - {*views}, {0, 1, 2} - {*there}))
             places = tuple(Place(taken[view], taken[view] == mirrored) for view in range(3))
             found.append(understood(networks, pictures, turn, places))
-            if mirrored is None and found[-1].unexplained <= 1:
+            if mirrored is None and found[-1].said.unlike[0] <= 1:
                 break  # no mirror image can be much better
     return (best := min(found, key=_merit)), _changes(best)
 
@@ -146,7 +142,7 @@ def _merit(way: Tried) -> float:
     a mirror, still better ones."""
     moves = sum(place.picture != view for view, place in enumerate(way.places))
     mirrored = any(place.mirrored for place in way.places)
-    return way.unexplained * ((1 + 0.05 * moves) / SURELY if mirrored else 1)
+    return way.said.unlike[0] * ((1 + 0.05 * moves) / SURELY if mirrored else 1)
 
 
 def _changes(best: Tried) -> list[str]:
@@ -168,8 +164,8 @@ def _doubts(best: Tried, looked_at: set[int]) -> list[str]:
     for place, cut in zip(best.places, best.cuts):
         if cut is not None and "border" in cut.reason:
             said.append(f"the face in the {VIEWS[place.picture]} picture is cut by the border.")
-    if best.unexplained > STRANGE:
-        worse = f"{best.unexplained:.1f} times as badly as usual"
+    if (unlike := best.said.unlike[0]) > STRANGE:
+        worse = f"{unlike:.1f} times as badly as usual"
         said.append(f"the pictures do not fit together, {worse}: is it one person, who did not move in between?")
     return said
 

@@ -22,8 +22,7 @@ FEWEST = 3  # subjects, so that two are left to learn from
 
 @dataclass(frozen=True)
 class OofStore:
-    """K networks' canonical shapes: of N samples with truth, out of fold, and of M without, by each of F folds'
-    networks."""
+    """K networks' canonical shapes: of N samples with truth, out of fold, and of M without, by each of F folds' networks."""
 
     fingerprint: str  # of the faces it was gathered from
     networks: np.ndarray  # (K,) names

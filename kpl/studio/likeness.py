@@ -92,7 +92,7 @@ def stands(points2d: np.ndarray, shapes: np.ndarray) -> tuple[np.ndarray, np.nda
     """Yaw and pitch (N, 3), degrees, of the cameras that see 2D landmarks (N, 3, 106, 2) in lying pixels of faces that differ
     as the shapes (M, 106, 3) do."""
     upright = torch.from_numpy(np.stack([-points2d[..., 1], points2d[..., 0]], axis=-1))
-    found = cameras.fit(upright, torch.ones(upright.shape[:3]), cameras.known_shapes(shapes))
+    found = cameras.fit(upright, None, cameras.known_shapes(shapes))
     return found.yaw.numpy(), found.pitch.numpy()
 
 

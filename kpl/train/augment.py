@@ -104,8 +104,7 @@ def cut_off(view: np.ndarray, rng: np.random.Generator) -> None:
 
 
 def mirrored(views: np.ndarray, points3d: np.ndarray, points2d: np.ndarray) -> tuple[np.ndarray, ...]:
-    """The mirrored capture: pictures flipped, views 0 and 2 exchanged, landmarks mirrored and renamed. Its own
-    inverse."""
+    """The mirrored capture: pictures flipped, views 0 and 2 exchanged, landmarks mirrored and renamed. Its own inverse."""
     flipped = np.ascontiguousarray(views[SIDES_EXCHANGED, :, ::-1])
     return flipped, mirror_points(points3d), mirror_points2d(points2d[SIDES_EXCHANGED])
 

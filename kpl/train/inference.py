@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import max_pool2d
 
 from kpl import cameras
 from kpl.errors import BadInput
@@ -16,13 +17,15 @@ from kpl.networks import FaceNetwork, create, load_weights, scatter, spatial_sof
 from kpl.train.augment import SIDES_EXCHANGED
 from kpl.train.views import Views, ahead
 
+UNSEEN, AROUND = 10.0, 5  # how much less is said of what no picture shows; pixels that are black about it
+
 
 class Look(NamedTuple):
     """What a network sees in B samples. What it does not look for, and whatever is of a missing view, is NaN."""
 
     points3d: Tensor  # (B, 106, 3) canonical frame, by its head
     points2d: Tensor  # (B, 3, 106, 2) crop units
-    doubt: Tensor  # (B, 3, 106) how wide each one's map is, crop units
+    doubt: Tensor  # (B, 3, 106) how wide each one's map is, crop units; UNSEEN times that beyond the picture's border
 
 
 def look(network: FaceNetwork, views: Tensor, twice: bool = True) -> Look:
@@ -35,9 +38,17 @@ def look(network: FaceNetwork, views: Tensor, twice: bool = True) -> Look:
         places, widths = zip(*((spatial_softmax(one.maps), scatter(one.maps)) for one in answers))
         points2d = torch.stack([places[0], *(mirror_points2d(one[:, SIDES_EXCHANGED]) for one in places[1:])]).mean(dim=0)
         doubt = torch.stack([widths[0], *(one[:, SIDES_EXCHANGED][:, :, MIRROR.tolist()] for one in widths[1:])]).mean(dim=0)
+        doubt = torch.where(beyond(views, points2d), UNSEEN * doubt, doubt)
     missing = ~views_present(views)[:, :, None]
     points2d, doubt = points2d.masked_fill(missing[..., None], torch.nan), doubt.masked_fill(missing, torch.nan)
     return Look(torch.stack(points3d).mean(dim=0), points2d, doubt)
+
+
+def beyond(views: Tensor, points2d: Tensor) -> Tensor:
+    """Which landmarks (B, 3, 106, 2) lie where their view (B, 3, S, S, 3) is black all about: there the picture had ended."""
+    lit = max_pool2d(views.amax(dim=4).float(), AROUND, 1, AROUND // 2)  # (B, 3, S, S)
+    x, y = (points2d.clamp(0, 1) * (views.shape[2] - 1)).round().long().unbind(-1)
+    return lit.flatten(2).gather(2, y * views.shape[2] + x) == 0
 
 
 def fit_cameras(seen: Look, shapes: cameras.Shapes) -> cameras.Fit | None:

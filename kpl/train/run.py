@@ -108,11 +108,8 @@ class Run:
         """Opens the tracker's logs; a disk that fills ends the run with BadInput, and its last checkpoints stay."""
         if not self.finished:
             name = f"{self.p.run_name}/fold{self.p.fold}"
-            settings = {
-                "tensorboard": {"purge_step": len(self.progress["history"]) + 1},  # what came after the checkpoint
-                "wandb": {"name": name, "dir": str(self.p.run_folder)},
-                "mlflow": {"run_name": name},
-            }
+            settings = {"wandb": {"name": name, "dir": str(self.p.run_folder)}, "mlflow": {"run_name": name}}
+            settings["tensorboard"] = {"purge_step": len(self.progress["history"]) + 1}  # what came after the checkpoint
             self.accelerator.init_trackers("tensorboard" if self.p.tracker == "tensorboard" else "kpl", None, settings)
         return self
 
@@ -222,9 +219,8 @@ class Run:
     def _write_results(self, held_out: np.ndarray) -> None:
         """Of the weights that are kept: the best epoch's if they are wanted, else the last learned ones."""
         names, folder, best = self.store.table["sample"].to_numpy(dtype=str), self.p.run_folder, self.progress["best"]
-        self.network, learned = (
-            self.accelerator.unwrap_model(one, keep_fp32_wrapper=False) for one in (self.network, self.learned)
-        )
+        bare = partial(self.accelerator.unwrap_model, keep_fp32_wrapper=False)
+        self.network, learned = bare(self.network), bare(self.learned)
         self.network.load_state_dict(best["weights"] if best else learned.state_dict())
         rows = np.concatenate([np.flatnonzero(held_out), np.flatnonzero(~self.store.has_truth)])
         points = predict_rows(self.network, self.store, self.p.image_size, rows, self.p.batch_size, twice=True)

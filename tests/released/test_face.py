@@ -118,6 +118,16 @@ def test_what_makes_an_answer_doubtful_is_said(triple, tiny_captures):
     assert "cut by the border" in said(predict(left, middle[half - 40 :], right))
 
 
+def test_another_s_face_in_the_middle_counts_for_more_than_its_share(tiny_faces):
+    store = faces.load(tiny_faces)
+    own, other = (store.crops[np.flatnonzero(store.table["subject"] == one)[0]] for one in store.table["subject"].unique()[:2])
+    said = released.answer(released.load(), np.stack([own, np.stack([own[0], other[1], own[2]]), other]))
+    of_views = said.residual.mean(axis=2)
+    apart = np.maximum(of_views[:, 1] - of_views[:, [0, 2]].mean(axis=1), 0)
+    np.testing.assert_allclose(said.unlike, of_views.mean(axis=1) + 0.25 * apart)
+    assert apart[1] > 0.2 and said.unlike[1] > 1.1 * said.unlike[[0, 2]].max()
+
+
 def test_of_several_people_the_one_in_all_pictures_is_taken(triple, tiny_captures):
     table = captures.find(tiny_captures)
     left, middle, right = (pictures.read(path).pixels for path in triple)
@@ -150,9 +160,7 @@ def test_the_spread_grows_where_the_answer_is_worth_less(tiny_faces):
     store = faces.load(tiny_faces)
     crops = np.asarray(store.crops[store.seen.all(axis=1)][:8])
     alone = crops * np.array([0, 1, 0], np.uint8)[:, None, None, None]
-    plain, exchanged, one = (
-        released.answer(released.load(), each).spread.mean() for each in (crops, crops[:, ::-1], alone)
-    )
+    plain, exchanged, one = (released.answer(released.load(), each).spread.mean() for each in (crops, crops[:, ::-1], alone))
     assert exchanged > 1.7 * plain and one > 1.05 * plain
 
 

@@ -58,8 +58,7 @@ def paired(values_a: np.ndarray, values_b: np.ndarray, subjects: np.ndarray, see
     """Compare the errors (N,) of two methods on the same samples; negative differences mean that a is better."""
     mean_a, mean_b = np.mean(values_a), np.mean(values_b)
     sums, counts, count = _resample(np.stack([values_a, values_b], axis=1), subjects, seed)
-    sum_a, sum_b = sums.T
-    difference, ratio = _percentiles((sum_a - sum_b) / counts[:, 0]), _percentiles(sum_a / sum_b)
+    difference, ratio = _percentiles((sums[:, 0] - sums[:, 1]) / counts[:, 0]), _percentiles(sums[:, 0] / sums[:, 1])
     return Paired(*map(float, (mean_a - mean_b, *difference, mean_a / mean_b, *ratio)), count)
 
 

@@ -26,7 +26,8 @@ from kpl.faces.recipes import Recipe
 OK, FALLBACK, EXCLUDED = "ok", "fallback", "excluded"
 
 SURE = 0.5  # a face that scores less is also looked for in the other turns
-INSIDE = 0.9  # the part of a face's square that must lie in the picture
+INSIDE = 0.9  # the part of a face's square that must lie in the picture,
+MARGIN = 0.05  # and the part of its side by which the detector's box must keep off the border
 ASIDE = 0.1  # eye distances from where on a nose points to a side
 
 
@@ -59,8 +60,9 @@ def cut_faces(
     extra = (used.quarters - turn.quarters) % 4
     by_tag = exif_quarters in {extra, used.quarters % 4} - {0}
     for best in rivals:
-        points, square = found.points[best], geometry.square_around(found.boxes[best], view)
-        whole = _inside(square, *frame) >= INSIDE
+        points, box = found.points[best], found.boxes[best]
+        square, margin = geometry.square_around(box, view), np.min([box[:2], np.subtract(frame, box[2:])])
+        whole = _inside(square, *frame) >= INSIDE and margin >= MARGIN * square.side
         wrong = {
             "its face lies on its side": abs(roll(points)) > UPRIGHT,
             f"turned by {90 * extra} degrees against the others": extra and not by_tag,

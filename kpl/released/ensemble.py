@@ -22,7 +22,7 @@ from kpl.train.augment import resized
 
 RELEASED = Path(__file__).parent
 CARD = "card.json"
-MIDDLE = 0.25  # of what the middle view leaves unexplained more than the others is added: another's face sticks out there
+MIDDLE = 0.5  # of what the middle view leaves unexplained more than the others is added: another's face sticks out there
 BY_FIT, BY_LOOK = 0.55, 0.8  # powers by which errors grow with the fit's spread, and with what is unexplained and doubted
 
 

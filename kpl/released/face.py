@@ -14,12 +14,11 @@ import numpy as np
 from kpl.errors import BadInput
 from kpl.faces import detect, recipes
 from kpl.faces.cutting import Cut, cut_faces
-from kpl.faces.geometry import Turn, inverse, moved
+from kpl.faces.geometry import AS_IT_IS, Turn, inverse, moved
 from kpl.landmarks import COUNT
 from kpl.released.ensemble import Answer, Ensemble, answer, load
 from kpl.released.given import VIEWS, shown
 
-TURNS = [Turn(quarters) for quarters in range(4)]
 CHOICES = 12  # of faces, where the pictures show several, of which the best is taken
 USUAL = (28.0, 0.0, -28.0)  # degrees: where cameras stand at the left, in the middle and at the right
 BEHIND = 10.0  # degrees that another order must bring the cameras nearer to where they usually stand, to be looked at
@@ -99,8 +98,8 @@ def without_doubles(pictures: list[np.ndarray | None]) -> tuple[list[np.ndarray 
 def upright_turn(pictures: list[np.ndarray | None]) -> Turn:
     """The turn in which the middle picture (H, W, 3) shows an upright face most surely; the others are asked only if it
     shows none, since each costs four looks. No turn without a face."""
-    looks = (detect.best_turn(pictures[i], TURNS) for i in (1, 0, 2) if pictures[i] is not None)
-    return next((turn for score, turn, _ in looks if score > 0), TURNS[0])
+    looks = (detect.best_turn(pictures[i], list(map(Turn, range(4)))) for i in (1, 0, 2) if pictures[i] is not None)
+    return next((turn for score, turn, _ in looks if score > 0), AS_IT_IS)
 
 
 def understood(networks: Ensemble, pictures: list[np.ndarray | None], turn: Turn, places: tuple[Place, ...]) -> Tried:

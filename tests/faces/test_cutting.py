@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from skimage import data
 
-from kpl.faces import cutting, geometry, recipes
+from kpl.faces import cutting, detect, geometry, recipes
 from kpl.faces.geometry import AS_IT_IS, Turn
 from kpl.faces.recipes import Recipe
 
@@ -104,6 +104,14 @@ def test_a_face_at_the_border_is_said(person):
     cut = cutting.cut_face(np.ascontiguousarray(person[:, 105:]), 1, CENTERFACE, AS_IT_IS)
     assert (cut.status, cut.reason) == ("fallback", "cut by the border") and cut.square.x < 0
     assert not cut.pixels[:, 0].any()
+
+
+def test_a_face_whose_forehead_is_cut_off_is_said(person):
+    """Its square lies within the picture: the square is made for the landmarks, which are below."""
+    x1, y1, x2, y2 = detect.faces(person).boxes[0]
+    cut = cutting.cut_face(person[round(y1 + 0.15 * (y2 - y1)) :], 1, CENTERFACE, AS_IT_IS)
+    assert (cut.status, cut.reason) == ("fallback", "cut by the border") and cut.square.y >= 0
+    assert cutting.cut_face(person, 1, CENTERFACE, AS_IT_IS).status == "ok"
 
 
 def test_no_face_is_none():

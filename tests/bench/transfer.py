@@ -43,7 +43,8 @@ FIRST = {"backbone": "mobilenetv2", "image_size": 96, "points2d": 1.0, "weights"
 FIRST |= {"augment": "photographs", "warmup": 0.5, "ema": 0.99, "fold": 0, "folds": 20, "tracker": "none"}
 AS_IT_WAS = augment.changes
 PHOTOGRAPHS, NOTHING = augment.changes("photographs"), A.Compose([])
-# Parameters of 02, and what it does not know: `changes` of its own, and `subjects`, so many of whom it learns from.
+# Parameters of 02, and what it does not know: `changes` of its own, `subjects`, so many of whom it learns from, and `cost`
+# of a step, for whose sake it takes fewer.
 VARIANTS = {
     "the first": {},
     "from scratch": {"weights": "none"},
@@ -53,7 +54,7 @@ VARIANTS = {
     "augmented: as the studio's": {"augment": "studio"},
     "augmented: geometry alone": {"changes": PHOTOGRAPHS._replace(colours=NOTHING, spoil=NOTHING)},
     "augmented: light and colour alone": {"changes": PHOTOGRAPHS._replace(turn=0.0, scale=0.0, shift=0.0, cut=0.0)},
-    "160 px": {"image_size": 160},
+    "160 px": {"image_size": 160, "cost": (160 / 96) ** 2},
 }
 BOTTOM = lambda crops: crops * (np.arange(crops.shape[2]) < 0.8 * crops.shape[2])[:, None, None]
 CHANGES = {"test": lambda crops: crops} | {word: WORSE[word] for word in ("black and white", "a quarter as bright")}
@@ -68,7 +69,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--wide", type=path, help="other people before a wider one")
     parser.add_argument("--points", type=path, help="landmarks of the two portraits")
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
-    parser.add_argument("--epochs", type=int, default=4, help="of the first; others take as many steps")
+    parser.add_argument("--epochs", type=int, default=4, help="of the first; others take as long")
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--workers", type=int, default=0, help="loader processes of each")
     parser.add_argument("--each", type=int, default=4, help="every so manieth sample is asked about")
@@ -96,12 +97,12 @@ def measured(name: str, options: Namespace) -> dict[str, float | str]:
 def learnt(name: str, options: Namespace) -> Ensemble:
     """The network of one training, as `kpl.release` would have it. Changes of its own take the place of 02's `photographs`."""
     own = VARIANTS[name] | {"name": "".join(letter if letter.isalnum() else "_" for letter in name)}
-    changes, subjects = own.pop("changes", PHOTOGRAPHS), own.pop("subjects", 0)
+    changes, subjects, cost = (own.pop(word, other) for word, other in (("changes", PHOTOGRAPHS), ("subjects", 0), ("cost", 1)))
     store = faces.load(options.fixed if own.pop("faces", "") else options.faces)
     runs = options.out.with_suffix("") / f"{store.fingerprint}_{subjects or 'all'}"
     share = first_subjects(store, runs, subjects) if subjects else 1.0
     augment.changes = lambda name: changes if name == "photographs" else AS_IT_WAS(name)
-    parameters = FIRST | own | {"faces": store.folder, "runs": runs, "epochs": round(options.epochs / share)}
+    parameters = FIRST | own | {"faces": store.folder, "runs": runs, "epochs": max(1, round(options.epochs / share / cost))}
     parameters |= {"batch_size": options.batch_size, "workers": options.workers}
     made = cells.run("02_train_fold", **parameters)
     return of_run(made["p"].run_folder.parent)

@@ -2,8 +2,9 @@
 
 `import kpl` is light; each room (kpl.faces, kpl.train, ...) is loaded when it is first used.
 
->>> import kpl                                                  # doctest: +SKIP >>> face = kpl.predict("left.jpg",
-"middle.jpg", "right.jpg")   # doctest: +SKIP >>> face.landmarks, face.spread                                 # doctest: +SKIP
+>>> import kpl                                                  # doctest: +SKIP
+>>> face = kpl.predict("left.jpg", "middle.jpg", "right.jpg")   # doctest: +SKIP
+>>> face.landmarks, face.spread                                 # doctest: +SKIP
 """
 
 import importlib

@@ -44,9 +44,7 @@ class Fit(NamedTuple):
     spread: Tensor  # (N, 106) how far off each landmark may be by the curvature at the end, RMS length in these units
     yaw: Tensor  # (N, 3) degrees: where each camera stands, as the face sees it; positive where the nose points right
     pitch: Tensor  # (N, 3) degrees, positive from above
-    points2d: (
-        Tensor  # (N, 3, 106, 2) where landmarks are by what was given and what the cameras see of the shape, in the unit given
-    )
+    points2d: Tensor  # (N, 3, 106, 2) where the landmarks are, in the given unit: mostly where the fitted face shows them
     residual: Tensor  # (N, 3, 106) distance of given and fitted landmarks, in RMS radii of the view's
 
 
@@ -73,7 +71,7 @@ def radius(points2d: Tensor) -> Tensor:
 @torch.no_grad()
 def fit(points2d: Tensor, doubt: Tensor | None, shapes: Shapes) -> Fit:
     """points2d: (N, 3, 106, 2) in any unit, x right and y down, NaN in an absent view; doubt: (N, 3, 106), how wide the map
-    of each is, in that unit. In double precision, on the CPU."""
+    of each is, in that unit, or None: each is off by GIVEN. In double precision, on the CPU."""
     if doubt is None:
         doubt = (GIVEN / WIDTH * radius(points2d))[..., None].expand(points2d.shape[:3])
     shapes = Shapes(*(part.double().cpu() for part in shapes))

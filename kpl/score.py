@@ -17,7 +17,9 @@ _ZERO, _LARGE = 1e-12, "the numbers are too large, not in ordinary units"
 def nme(pred: np.ndarray, gt: np.ndarray) -> np.ndarray:
     """Normalised mean error of each sample over all 106 landmarks, after alignment. (N, 106, 3) twice -> (N,).
 
-    >>> from kpl.landmarks import MEAN_SHAPE >>> bool(nme(2 * MEAN_SHAPE[None] + 1, MEAN_SHAPE[None])[0] < 1e-12) True
+    >>> from kpl.landmarks import MEAN_SHAPE
+    >>> bool(nme(2 * MEAN_SHAPE[None] + 1, MEAN_SHAPE[None])[0] < 1e-12)
+    True
     """
     return landmark_errors(pred, gt).mean(axis=1)
 

@@ -94,7 +94,8 @@ def one_word(name: str) -> str:
 
     It depends on nothing but the name, so that folders, lists and truth still join, and comes out of a word unchanged.
 
-    >>> one_word("john doe/01"), one_word("john%20doe/01") ('john%20doe/01', 'john%20doe/01')
+    >>> one_word("john doe/01"), one_word("john%20doe/01")
+    ('john%20doe/01', 'john%20doe/01')
     """
     return _UNFIT.sub(lambda character: quote(character[0]), name)
 

@@ -80,8 +80,7 @@ def predict(left=None, middle=None, right=None, weights: str | Path = "released"
         if cut is not None:
             places[place.picture] = moved(inverse(cut.matrix), points) * given[place.picture].stretch
     landmarks, spread, crop_points, _, *of_cameras, _ = (part[0] for part in best.said)
-    order = tuple(place.picture for place in best.places)
-    crops = _crops(networks, best.cuts)
+    crops, order = _crops(networks, best.cuts), tuple(place.picture for place in best.places)
     return Face(landmarks, spread, places, crops, crop_points, 90 * turn.quarters, *of_cameras, order, tuple(warnings))
 
 

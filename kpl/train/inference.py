@@ -98,6 +98,5 @@ def predict_network(runs: Path, name: str, store: FaceStore) -> np.ndarray:
         raise BadInput(f"{name} was trained on crops of the recipe {wanted}, and {store.folder} holds others: {remedy}")
     answers, rows = [], np.arange(len(store.table))
     for folder, made in zip(folders, configs):
-        sizes = made["image_size"], rows, made["batch_size"]
-        answers.append(predict_rows(trained(folder, made), store, *sizes, twice=True))
+        answers.append(predict_rows(trained(folder, made), store, made["image_size"], rows, made["batch_size"], twice=True))
     return np.stack(answers)

@@ -45,7 +45,7 @@ class Fit(NamedTuple):
     yaw: Tensor  # (N, 3) degrees: where each camera stands, as the face sees it; positive where the nose points right
     pitch: Tensor  # (N, 3) degrees, positive from above
     points2d: Tensor  # (N, 3, 106, 2) where the landmarks are, in the given unit: mostly where the fitted face shows them
-    residual: Tensor  # (N, 3, 106) distance of given and fitted landmarks, in RMS radii of the view's
+    residual: Tensor  # (N, 3, 106) distance of given and fitted landmarks, in units of what their doubt lets expect
 
 
 def known_shapes(points3d: np.ndarray) -> Shapes:
@@ -113,7 +113,7 @@ def _fit(points2d: Tensor, doubt: Tensor, mean: Tensor, modes: Tensor) -> Fit:
     spread = torch.einsum("nkl,kpx,lpx->np", variance, modes, modes).clamp_min(0).sqrt()
     _, cameras = unpacked(state)
     projected = torch.where(there[..., None], seen(shapes[:, None], cameras), torch.nan)
-    residual = (points - projected).norm(dim=3)
+    residual = torch.where(there, left.norm(dim=3), torch.nan)
     fitted = projected * radius(points2d)[..., None, None] + points2d.mean(dim=2, keepdim=True)
     back = torch.where(there, turns(cameras[..., :4])[..., 2, :], torch.nan)  # (N, 3, 3)
     yaw, pitch = torch.atan2(-back[..., 0], back[..., 2]).rad2deg(), torch.asin(back[..., 1]).rad2deg()

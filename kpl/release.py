@@ -56,8 +56,7 @@ def make(run: list[Path], faces: Path, licence: str, out: str | Path, truth: str
     BadInput if `out` is no place for weights, the licence is missing, the runs were trained on other faces, or on such
     as kpl.predict cannot find, share no held-out sample, are larger than LARGEST, or lose by halved precision.
     """
-    folder, configs = _place(out), [read_json(one / "config.json") for one in run]
-    store = kpl.faces.load(faces)
+    folder, store, configs = _place(out), kpl.faces.load(faces), [read_json(one / "config.json") for one in run]
     _refuse(licence, store, dict(zip(run, configs)))
     held_out = _held_out_by_all(run, store)
     known = store.table["subject"][store.known]
@@ -78,13 +77,14 @@ def make(run: list[Path], faces: Path, licence: str, out: str | Path, truth: str
         entry["file"] = f"{one.parent.name}_{one.name}_{hashlib.sha256(content).hexdigest()[:8]}.safetensors"
         entry["finished"], files[entry["file"]] = read_json(one / "done.json"), content
         network.load_state_dict(load(content))
-    found, gt = answers(members, store, held_out), store.points3d[held_out]
-    moved = float(np.linalg.norm(found.landmarks - before, axis=2).mean() / np.linalg.norm(before - gt, axis=2).mean())
+    change, error = answers(members, store, held_out).landmarks - before, before - store.points3d[held_out]
+    moved = float(np.linalg.norm(change, axis=2).mean() / np.linalg.norm(error, axis=2).mean())
     if not moved <= MOVED:
         raise BadInput(f"half precision moves the landmarks by {moved:.1%} of their error: release other networks.")
     card["parity"] = {"moved": moved}
-    card["usual"] = _usual(members, store, held_out, found)
-    card["scores"] = _scores(members, store, held_out, captures.truth(config.path(truth)) if truth else {})
+    unseen = _unseen(store, held_out, captures.truth(config.path(truth)) if truth else {})
+    card["usual"] = _usual(members, store, *map(np.concatenate, zip(*unseen.values())))
+    card["scores"] = _scores(members, store, unseen)
     card["bytes"] = sum(map(len, files.values()))
     if card["bytes"] > LARGEST:
         raise BadInput(f"the weights take {card['bytes'] / 1e6:.1f} MB: release fewer or smaller networks.")
@@ -104,9 +104,7 @@ def _place(out: str | Path) -> Path:
     folder = config.path(out)
     if not str(out):
         raise BadInput("--out is empty: name a folder for the weights.")
-    foreign = [name for name in NOT_OURS if (folder / name).exists()]
-    if "networks" not in _older(folder):
-        foreign.append(CARD)
+    foreign = [name for name in NOT_OURS if (folder / name).exists()] + [CARD] * ("networks" not in _older(folder))
     if foreign:
         raise BadInput(f"{folder} holds {foreign[0]}, which no release made: give --out another folder.")
     writable(folder / CARD, "--out")
@@ -145,30 +143,32 @@ def _halved(weights: dict[str, Tensor]) -> bytes:
     return save({name: tensor.cpu().contiguous() for name, tensor in kept.items()})
 
 
-def _usual(members: Ensemble, store: FaceStore, held_out: np.ndarray, found: Answer) -> dict[str, Any]:
-    """What the spread is measured by, and where the cameras stand, on held-out samples, of which `found` is said."""
-    usual = members.card["usual"]
+def _unseen(store: FaceStore, held_out: np.ndarray, truth: dict[str, np.ndarray]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Rows that nothing was trained on, and their landmarks (N, 106, 3), by split; test samples are those of `truth`."""
+    test = np.flatnonzero(store.table["sample"].isin(truth).to_numpy() & ~store.has_truth)
+    points3d = [truth[name] for name in store.table["sample"].iloc[test]]
+    return {"held_out": (held_out, store.points3d[held_out])} | ({"test": (test, np.stack(points3d))} if points3d else {})
+
+
+def _usual(members: Ensemble, store: FaceStore, rows: np.ndarray, gt: np.ndarray) -> dict[str, Any]:
+    """What the spread is measured by, and where the cameras stand. Each landmark's error is its own, which wants many people."""
+    usual, found = members.card["usual"], answers(members, store, rows)
     if np.isfinite(found.residual).any():
         yaw, deviation = (of(found.yaw, axis=0).round(1).tolist() for of in (np.nanmean, np.nanstd))
         usual |= {"residual": np.nanmean(found.residual, axis=0).round(5).tolist(), "yaw": yaw, "yaw_deviation": deviation}
         usual |= {"doubt": float(np.sqrt(np.nanmean(found.doubt**2)))}
-    errors = np.linalg.norm(found.landmarks - store.points3d[held_out], axis=2).mean(axis=0)
-    return usual | {"error": (errors / answers(members, store, held_out).spread.mean(axis=0)).round(5).tolist()}
+    errors = np.linalg.norm(found.landmarks - gt, axis=2).mean(axis=0)
+    return usual | {"error": (errors / answers(members, store, rows).spread.mean(axis=0)).round(5).tolist()}
 
 
-def _scores(members: Ensemble, store: FaceStore, held_out: np.ndarray, truth: dict[str, np.ndarray]) -> list[dict]:
-    """Rows as in results.csv for the ensemble and for the mean shape, on the held-out and on the test samples."""
-    names, subjects = (store.table[column].to_numpy(dtype=str) for column in ("sample", "subject"))
-    test = np.flatnonzero(np.isin(names, list(truth)) & ~store.has_truth)
-    truth = truth | dict(zip(names[held_out], store.points3d[held_out]))
-    mean = store.points3d[np.setdiff1d(np.flatnonzero(store.known), held_out)].mean(axis=0)
+def _scores(members: Ensemble, store: FaceStore, unseen: dict[str, tuple[np.ndarray, np.ndarray]]) -> list[dict]:
+    """Rows as in results.csv for the ensemble and for the mean shape, of each split."""
+    mean = store.points3d[np.setdiff1d(np.flatnonzero(store.known), unseen["held_out"][0])].mean(axis=0)
     table = []
-    for split, rows in {"held_out": held_out, "test": test}.items():
-        if len(rows):
-            gt = np.stack([truth[name] for name in names[rows]])
-            shapes = {"released": answers(members, store, rows).landmarks, "mean_shape": np.broadcast_to(mean, gt.shape)}
-            scores = [compare.row(name, split, pred, gt, subjects[rows]) for name, pred in shapes.items()]
-            table += [row | {"samples": len(rows)} for row in scores]
+    for split, (rows, gt) in unseen.items():
+        subjects = store.table["subject"].to_numpy(dtype=str)[rows]
+        shapes = {"released": answers(members, store, rows).landmarks, "mean_shape": np.broadcast_to(mean, gt.shape)}
+        table += [compare.row(name, split, pred, gt, subjects) | {"samples": len(rows)} for name, pred in shapes.items()]
     return table
 
 

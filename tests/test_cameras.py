@@ -43,7 +43,7 @@ def test_shapes_and_cameras_are_found_wherever_these_stand(yaw, pitch):
     mean_shape = score.nme(np.broadcast_to(MEAN_SHAPE, shapes.shape), shapes).mean()
     assert score.nme(found.shapes.numpy(), shapes).mean() < 0.35 * mean_shape
     assert (found.yaw - torch.tensor(yaw)).abs().max() < 3 and (found.pitch - pitch).abs().max() < 3
-    residual = found.residual.square().mean(dim=2).sqrt()
+    residual = found.residual.square().mean(dim=2).sqrt() * cameras.GIVEN  # the noise again, as nobody doubted
     assert 0.01 < residual.min() and residual.max() < 0.04
 
 

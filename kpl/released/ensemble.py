@@ -23,7 +23,7 @@ from kpl.train.augment import resized
 RELEASED = Path(__file__).parent
 CARD = "card.json"
 MIDDLE = 0.5  # of what the middle view leaves unexplained more than the others is added: another's face sticks out there
-BY_FIT, BY_LOOK = 0.55, 0.8  # powers by which errors grow with the fit's spread, and with what is unexplained and doubted
+BY_FIT = 0.5  # power by which errors grow with the fit's spread; they do in proportion to what is unexplained and doubted
 
 
 class Answer(NamedTuple):
@@ -35,7 +35,7 @@ class Answer(NamedTuple):
     doubt: np.ndarray  # (B, 3) how wide the landmarks' maps are, crop units
     yaw: np.ndarray  # (B, 3) degrees: where each camera stands, see kpl.cameras.Fit
     pitch: np.ndarray  # (B, 3) degrees
-    residual: np.ndarray  # (B, 3, 106) how badly shape and cameras explain each 2D landmark: 1 is as usual
+    residual: np.ndarray  # (B, 3, 106) how badly shape and cameras explain each 2D landmark, for its doubt: 1 is as usual
     unlike: np.ndarray  # (B,) how badly the views fit together: the mean, and more where the middle one is unlike both others
 
 
@@ -105,7 +105,7 @@ def answer(ensemble: Ensemble, crops: np.ndarray) -> Answer:
         apart = (of_view[:, 1] - of_view[:, [0, 2]].nanmean(dim=1)).nan_to_num().clamp_min(0)
         unlike = of_view.nanmean(dim=1) + MIDDLE * apart
         worse = torch.stack([of_view, doubt / usual["doubt"]]).square().nanmean(dim=(0, 2)).nan_to_num(1.0).sqrt()
-        spread = fit.spread**BY_FIT * worse[:, None] ** BY_LOOK
+        spread = fit.spread**BY_FIT * worse[:, None]
         found = fit.shapes, spread, fit.points2d, doubt, fit.yaw, fit.pitch, residual, unlike
     landmarks, spread, *others = (part.double().cpu().numpy() for part in found)
     return Answer(landmarks, spread * usual["error"], *others)

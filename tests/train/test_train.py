@@ -63,7 +63,8 @@ def test_asked_twice_a_network_says_of_a_mirrored_capture_the_mirrored_shape(sto
     mirrored = replace(store, crops=store.crops[:, [2, 1, 0], :, ::-1])
     once, twice = (train.predict_rows(network, store, size, rows, 4, twice=way) for way in (False, True))
     there = train.predict_rows(network, mirrored, size, rows, 4, twice=True)
-    np.testing.assert_allclose(mirror_points(there), twice, atol=1e-5)
+    # Enlarging a crop and its mirror image rounds one value in ten thousand differently, by one grey level.
+    np.testing.assert_allclose(mirror_points(there), twice, atol=1e-4)
     assert np.abs(once - twice).max() > 1e-3
 
 

@@ -107,8 +107,7 @@ def _place(out: str | Path) -> Path:
     foreign = [name for name in NOT_OURS if (folder / name).exists()] + [CARD] * ("networks" not in _older(folder))
     if foreign:
         raise BadInput(f"{folder} holds {foreign[0]}, which no release made: give --out another folder.")
-    writable(folder / CARD, "--out")
-    return folder
+    return writable(folder / CARD, "--out").parent
 
 
 def _older(folder: Path) -> dict[str, Any]:
@@ -151,14 +150,15 @@ def _unseen(store: FaceStore, held_out: np.ndarray, truth: dict[str, np.ndarray]
 
 
 def _usual(members: Ensemble, store: FaceStore, rows: np.ndarray, gt: np.ndarray) -> dict[str, Any]:
-    """What the spread is measured by, and where the cameras stand. Each landmark's error is its own, which wants many people."""
+    """What the spread is measured by, each landmark's own, in which each person counts once; and where the cameras stand."""
     usual, found = members.card["usual"], answers(members, store, rows)
     if np.isfinite(found.residual).any():
         yaw, deviation = (of(found.yaw, axis=0).round(1).tolist() for of in (np.nanmean, np.nanstd))
         usual |= {"residual": np.nanmean(found.residual, axis=0).round(5).tolist(), "yaw": yaw, "yaw_deviation": deviation}
         usual |= {"doubt": float(np.sqrt(np.nanmean(found.doubt**2)))}
-    errors = np.linalg.norm(found.landmarks - gt, axis=2).mean(axis=0)
-    return usual | {"error": (errors / answers(members, store, rows).spread.mean(axis=0)).round(5).tolist()}
+    share = 1 / store.table.iloc[rows].groupby("subject")["subject"].transform("size").to_numpy()
+    errors, spread = np.linalg.norm(found.landmarks - gt, axis=2), answers(members, store, rows).spread
+    return usual | {"error": (share @ errors / (share @ spread)).round(5).tolist()}
 
 
 def _scores(members: Ensemble, store: FaceStore, unseen: dict[str, tuple[np.ndarray, np.ndarray]]) -> list[dict]:

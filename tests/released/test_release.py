@@ -72,6 +72,20 @@ def test_the_card_says_where_the_cameras_stood_and_the_network_keeps_the_shapes(
     assert left > 20 and abs(middle) < 15 and right < -20 and found.residual.mean() < 1.5
 
 
+def test_the_spread_is_measured_by_people_not_by_samples(tiny_faces, weights):
+    store, found = faces.load(tiny_faces), released.load(weights)
+    fresh = {"error": [1.0] * 106, "residual": 1.0, "doubt": 1.0}
+    members = released.Ensemble(found.card | {"usual": fresh}, list(found.networks))
+    subjects = store.table["subject"]
+    first, second, *_ = (np.flatnonzero(subjects == one) for one in subjects[store.known].unique())
+    rows = np.array([*first, second[0]])
+    members.card["usual"] = release._usual(members, store, rows, store.points3d[rows])
+    said = release.answers(members, store, rows)
+    error = np.linalg.norm(said.landmarks - store.points3d[rows], axis=2)
+    of_people = lambda lengths: lengths[:-1].mean(axis=0) + lengths[-1]
+    np.testing.assert_allclose(of_people(said.spread), of_people(error), rtol=1e-4)
+
+
 def test_networks_that_look_for_no_2d_landmarks_answer_for_themselves(tiny_faces, tmp_path):
     settings = {"backbone": "mobilenetv3", "image_size": 32, "epochs": 1, "weights": "none", "fusion": "average"}
     cells.run("02_train_fold", faces=tiny_faces, runs=tmp_path, name="flat", folds=2, head="linear", points2d=0, **settings)

@@ -130,8 +130,8 @@ def in_order(networks: Ensemble, pictures: list[np.ndarray | None], turn: Turn, 
             taken = dict(zip(views, there)) | dict(zip({0, 1, 2} - {*views}, {0, 1, 2} - {*there}))
             places = tuple(Place(taken[view], taken[view] == mirrored) for view in range(3))
             found.append(understood(networks, pictures, turn, places))
-            if mirrored is None and found[-1].said.unlike[0] <= 1:
-                break  # no mirror image can be much better
+            if mirrored is None and found[-1].said.unlike[0] <= STRANGE:
+                break  # as well as one person's pictures do: no mirror image is needed
     return (best := min(found, key=_merit)), _changes(best)
 
 
